@@ -1,0 +1,111 @@
+//! Request guards: the proof that somebody is who they say, and may do what they ask.
+//!
+//! A handler that takes an [`Allowed`] cannot run without one. Each guard refuses launch when
+//! what it needs is not there, rather than every request.
+
+use std::convert::Infallible;
+
+use rocket::request::{FromRequest, Outcome, Request};
+use rocket::{Ignite, Rocket, Sentinel};
+
+use super::Auth;
+use crate::error::Error;
+use crate::policy::{Allowed, Principal, Right};
+use crate::store::audit::Origin;
+
+/// What is known of a request whoever sends it, for the records and the log.
+#[derive(Clone, Debug)]
+pub struct Context(pub Origin);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for &'r Context {
+    type Error = Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Infallible> {
+        Outcome::Success(Context::of(request))
+    }
+}
+
+impl Context {
+    /// The request's context, which the screening of every request has made.
+    pub fn of<'r>(request: &'r Request<'_>) -> &'r Self {
+        request.local_cache(|| {
+            Self(Origin { client: "unknown".into(), request_id: String::new() })
+        })
+    }
+}
+
+/// Somebody whose token is valid; what they may do is still to be asked.
+#[derive(Debug)]
+pub struct Authenticated(pub Principal);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Authenticated {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        match identify(request).await {
+            Ok((principal, _)) => Outcome::Success(Self(principal)),
+            Err(error) => refuse(error, request),
+        }
+    }
+}
+
+impl Sentinel for Authenticated {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Auth>().is_none()
+    }
+}
+
+#[rocket::async_trait]
+impl<'r, P: Right> FromRequest<'r> for Allowed<P> {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        let allowed = identify(request).await.and_then(|(principal, auth)| {
+            Ok(principal.allow::<P>(auth.ports.clock.now().day())?)
+        });
+        match allowed {
+            Ok(allowed) => Outcome::Success(allowed),
+            Err(error) => refuse(error, request),
+        }
+    }
+}
+
+impl<P: Right> Sentinel for Allowed<P> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Auth>().is_none()
+    }
+}
+
+fn refuse<T>(error: Error, request: &Request<'_>) -> Outcome<T, Error> {
+    let status = error.clone().leave(request);
+    Outcome::Error((status, error))
+}
+
+async fn identify<'r>(request: &'r Request<'_>) -> Result<(Principal, &'r Auth), Error> {
+    let auth = request.rocket().state::<Auth>().ok_or(Error::Internal)?;
+    let token = bearer_token(request)?;
+    let principal = auth.identify(token).await?;
+    Ok((principal, auth))
+}
+
+/// The token of the `Authorization` field, which alone may bring one (RFC 6750 section 2.1): the
+/// scheme in any case, then spaces, then one token.
+fn bearer_token<'r>(request: &'r Request<'_>) -> Result<&'r str, Error> {
+    let mut fields = request.headers().get("Authorization");
+    let field = fields.next().ok_or(Error::Unauthenticated)?;
+    if fields.next().is_some() {
+        return Err(Error::AmbiguousCredentials);
+    }
+    let field = field.trim_matches([' ', '\t']);
+    let (scheme, rest) = field.split_once(' ').unwrap_or((field, ""));
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(Error::Unauthenticated);
+    }
+    let token = rest.trim_start_matches(' ');
+    if token.contains([' ', '\t']) {
+        return Err(Error::AmbiguousCredentials);
+    }
+    Ok(token)
+}

@@ -1,0 +1,230 @@
+//! Who is asking: sign in, identify, sign out.
+//!
+//! A token says who and in which session; what they may do is read from the database at every
+//! request. So ending a session, a grant or a user acts on the very next one.
+
+mod crypto;
+mod guard;
+mod keys;
+mod password;
+mod token;
+
+use crate::clock::Clock;
+use crate::config::{Config, Secret, Tokens};
+use crate::domain::{Account, OrgName};
+use crate::entropy::{Entropy, EntropyError, random_id};
+use crate::policy::Principal;
+use crate::store::audit::{self, Action, Origin, Record};
+use crate::store::{Db, OpenError, StoreError, grants, sessions, users};
+
+use password::Verdict;
+
+pub use guard::{Authenticated, Context};
+pub use keys::{KeyError, Keys};
+pub use password::{Gate, GateError};
+
+/// The two ports through which time and randomness come in.
+#[derive(Clone)]
+pub struct Ports {
+    /// What time it is.
+    pub clock: std::sync::Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: std::sync::Arc<dyn Entropy>,
+}
+
+/// Everything that it takes to let somebody in.
+pub struct Auth {
+    /// The database.
+    pub db: Db,
+    /// Time and randomness.
+    pub ports: Ports,
+    gate: Gate,
+    keys: Keys,
+    tokens: Tokens,
+    demo: bool,
+    default_org: OrgName,
+}
+
+/// The server cannot start; the sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The signing key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The hashing threads.
+    #[error("the hashing threads cannot be started ({0})")]
+    Threads(#[from] std::io::Error),
+}
+
+/// What somebody signs in with.
+#[derive(Debug)]
+pub struct Credentials {
+    /// `NAME`, or `ORG/NAME`.
+    pub username: String,
+    /// The password, whole.
+    pub password: Secret<String>,
+}
+
+/// A new token, and what a client needs to know of it (RFC 6749 section 5.1).
+#[derive(Debug)]
+pub struct Issued {
+    /// The JWT.
+    pub token: Secret<String>,
+    /// For how many seconds it is valid.
+    pub expires_in: u64,
+    /// The permissions that it names.
+    pub perms: Vec<String>,
+}
+
+/// Nobody was let in.
+#[derive(Debug, thiserror::Error)]
+pub enum LogInError {
+    /// No such user, a wrong password, a disabled user, a demo user outside demo mode: one answer.
+    #[error("user name or password is wrong")]
+    WrongCredentials,
+    /// Too many are waiting for their passwords to be hashed.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    /// The session could not be opened or put on record.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no randomness for a session's id.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The token could not be signed.
+    #[error("the token could not be signed")]
+    Signing,
+}
+
+/// Nobody was identified.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentifyError {
+    /// The token is not valid, or its session, user or key is not any more.
+    #[error("the token is not valid")]
+    InvalidToken,
+    /// The database could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Auth {
+    /// Opens the database, reads the key, and starts the hashing threads.
+    pub async fn open(config: &Config, ports: Ports) -> Result<Self, StartError> {
+        let default_org = OrgName::parse(&config.access.default_org).map_err(|error| {
+            crate::config::ConfigError::new(format!("setting `default_org`: {error}"))
+        })?;
+        let keys = Keys::load(&config.key, ports.entropy.as_ref())?;
+        let db = Db::open(&config.database).await?;
+        let gate = Gate::start(config.passwords)?;
+        let (tokens, demo) = (config.tokens.clone(), config.access.demo);
+        Ok(Self { db, ports, gate, keys, tokens, demo, default_org })
+    }
+
+    /// Lets a user in: opens a session, puts that on record, and issues its token.
+    pub async fn log_in(
+        &self,
+        credentials: Credentials,
+        origin: &Origin,
+    ) -> Result<Issued, LogInError> {
+        let account = self.verify(credentials).await?;
+        let now = self.ports.clock.now();
+        let session_id = random_id(self.ports.entropy.as_ref())?;
+
+        let mut tx = self.db.begin().await?;
+        let perms = grants::list_permissions(tx.access(), &account, now.day()).await?;
+        sessions::open(tx.access(), &session_id, &account, now, self.tokens.ttl).await?;
+        let record = Record::of(&account, &session_id, Action::LogIn, now, origin);
+        audit::append(tx.access(), &record).await?;
+        tx.commit().await?;
+
+        let token =
+            token::issue(&self.keys, &self.tokens, &account, &session_id, perms.clone(), now)
+                .map_err(|_| LogInError::Signing)?;
+        Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
+    }
+
+    /// The account whose password this is. Every failure takes the same steps and the same time.
+    async fn verify(&self, credentials: Credentials) -> Result<Account, LogInError> {
+        let account = Account::parse(&credentials.username, &self.default_org).ok();
+        let mut user = None;
+        if let Some(account) = &account {
+            let mut reader = self.db.reader().await?;
+            user = users::find(reader.access(), account).await?;
+        }
+        let user = user.filter(|user| !user.is_disabled() && (self.demo || !user.is_demo()));
+        let stored = user.map(|user| user.password_hash);
+
+        let again = credentials.password.clone();
+        let verdict = self.gate.verify(credentials.password, stored.clone()).await?;
+        let account = account.ok_or(LogInError::WrongCredentials)?;
+        match verdict {
+            Verdict::Wrong => return Err(LogInError::WrongCredentials),
+            Verdict::Right => {}
+            Verdict::RightButWeak => self.rehash(&account, again, stored).await,
+        }
+        Ok(account)
+    }
+
+    /// Replaces a hash that costs less than is asked of one now, while the password is at hand.
+    /// If that fails, the next login tries again; this one goes on.
+    async fn rehash(&self, account: &Account, password: Secret<String>, old: Option<String>) {
+        let replaced = async {
+            let new = self.gate.hash(password, self.ports.entropy.as_ref()).await?;
+            let mut tx = self.db.begin().await?;
+            let old = old.unwrap_or_default();
+            users::replace_password_hash(tx.access(), account, &old, &new).await?;
+            Ok::<_, LogInError>(tx.commit().await?)
+        };
+        if let Err(error) = replaced.await {
+            tracing::warn!(%error, "a weak password hash was not replaced");
+        }
+    }
+
+    /// Who bears this token, with what the database says that they may do now.
+    pub async fn identify(&self, token: &str) -> Result<Principal, IdentifyError> {
+        let now = self.ports.clock.now();
+        let verified = token::verify(&self.keys, &self.tokens, token, now)
+            .map_err(|_| IdentifyError::InvalidToken)?;
+        let mut reader = self.db.reader().await?;
+        let session = sessions::find_live(
+            reader.access(),
+            &verified.account,
+            &verified.session_id,
+            now,
+        )
+        .await?
+        .filter(|session| self.demo || !session.is_demo)
+        // A token cannot outlive what its session was opened for, whatever it says of itself.
+        .filter(|session| verified.lifetime <= session.lifetime)
+        .ok_or(IdentifyError::InvalidToken)?;
+        let perms = verified.perms;
+        Ok(Principal::new(verified.account, verified.session_id, session.grants, &perms))
+    }
+
+    /// Ends the caller's session, on record.
+    pub async fn log_out(&self, caller: &Principal, origin: &Origin) -> Result<(), StoreError> {
+        let now = self.ports.clock.now();
+        let (account, session_id) = (caller.account(), caller.session_id());
+        let mut tx = self.db.begin().await?;
+        sessions::end(tx.access(), account, session_id, now).await?;
+        let record = Record::of(account, session_id, Action::LogOut, now, origin);
+        audit::append(tx.access(), &record).await?;
+        tx.commit().await
+    }
+
+    /// Hashes a new password.
+    pub async fn hash_password(&self, password: Secret<String>) -> Result<String, GateError> {
+        self.gate.hash(password, self.ports.entropy.as_ref()).await
+    }
+
+    /// The account that a user name means, in the default org unless it brings its own.
+    pub fn account(&self, username: &str) -> Result<Account, crate::domain::InvalidName> {
+        Account::parse(username, &self.default_org)
+    }
+}

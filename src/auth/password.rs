@@ -1,0 +1,214 @@
+//! Password hashes (Argon2id, RFC 9106), and the gate that bounds what they may cost.
+//!
+//! A hash takes some 25 ms of a core and 19 MiB. So there are as many hashing threads as cores,
+//! each with memory of its own that it reuses, at a lower priority than the threads that answer
+//! requests; what waits for them waits in one bounded queue, and past that is turned away.
+
+use std::num::NonZero;
+use std::thread;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use tokio::sync::oneshot;
+
+use crate::config::{Passwords, Secret};
+use crate::entropy::{Entropy, EntropyError};
+
+/// How many may wait for each hashing thread: about a second and a half of work.
+const QUEUE_PER_THREAD: usize = 64;
+/// Above the default 0, so that a storm of logins does not slow a read of pay. Not so far above
+/// that logins starve.
+const NICENESS: i32 = 10;
+const SALT_BYTES: usize = 16;
+
+/// A password could not be hashed or verified now.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// As many wait already as may.
+    #[error("too many sign-ins are waiting")]
+    Full,
+    /// The hashing threads are gone, or gave no answer.
+    #[error("the hashing threads gave no answer")]
+    Broken,
+    /// There is no randomness for a salt.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// What a verification found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not the password.
+    Wrong,
+    /// The password.
+    Right,
+    /// The password, and its hash costs less than is asked of one now.
+    RightButWeak,
+}
+
+/// The queue before the hashing threads. Dropping it ends them.
+#[derive(Debug)]
+pub struct Gate {
+    queue: flume::Sender<Job>,
+    params: Params,
+}
+
+#[derive(Debug)]
+enum Job {
+    Verify { password: Secret<String>, stored: Option<String>, answer: oneshot::Sender<Verdict> },
+    Hash { password: Secret<String>, salt: [u8; SALT_BYTES], answer: oneshot::Sender<String> },
+}
+
+impl Gate {
+    /// Starts the hashing threads.
+    pub fn start(settings: Passwords) -> std::io::Result<Self> {
+        let params = Params::new(settings.memory_kib, settings.iterations, 1, None)
+            .map_err(|error| std::io::Error::other(error.to_string()))?;
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let (queue, jobs) = flume::bounded(threads * QUEUE_PER_THREAD);
+        for n in 0..threads {
+            let (jobs, params) = (jobs.clone(), params.clone());
+            thread::Builder::new().name(format!("hash-{n}")).spawn(move || work(&jobs, &params))?;
+        }
+        Ok(Self { queue, params })
+    }
+
+    /// Compares a password with a stored hash. Without one, works just as long and answers
+    /// [`Verdict::Wrong`], so that the time tells nobody which users exist.
+    pub async fn verify(
+        &self,
+        password: Secret<String>,
+        stored: Option<String>,
+    ) -> Result<Verdict, GateError> {
+        let (answer, verdict) = oneshot::channel();
+        self.enqueue(Job::Verify { password, stored, answer })?;
+        verdict.await.map_err(|_| GateError::Broken)
+    }
+
+    /// Hashes a password under a new salt, as a PHC string.
+    pub async fn hash(
+        &self,
+        password: Secret<String>,
+        entropy: &dyn Entropy,
+    ) -> Result<String, GateError> {
+        let mut salt = [0; SALT_BYTES];
+        entropy.fill(&mut salt)?;
+        let (answer, hash) = oneshot::channel();
+        self.enqueue(Job::Hash { password, salt, answer })?;
+        hash.await.map_err(|_| GateError::Broken)
+    }
+
+    fn enqueue(&self, job: Job) -> Result<(), GateError> {
+        self.queue.try_send(job).map_err(|error| match error {
+            flume::TrySendError::Full(_) => GateError::Full,
+            flume::TrySendError::Disconnected(_) => GateError::Broken,
+        })
+    }
+
+    /// What a hash costs now.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
+/// One hashing thread, until the gate is dropped. A client that has left is not worked for.
+fn work(jobs: &flume::Receiver<Job>, params: &Params) {
+    // Of the calling thread alone (Linux counts priorities by thread).
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::warn!(%error, "the hashing threads run at normal priority");
+    }
+    let mut memory = Memory(Vec::new());
+    for job in jobs {
+        match job {
+            Job::Verify { answer, .. } if answer.is_closed() => {}
+            Job::Hash { answer, .. } if answer.is_closed() => {}
+            Job::Verify { password, stored, answer } => {
+                let verdict = verify(password.expose(), stored.as_deref(), params, &mut memory);
+                let _client_may_have_left = answer.send(verdict);
+            }
+            Job::Hash { password, salt, answer } => match hash(password.expose(), &salt, params, &mut memory) {
+                Ok(hash) => {
+                    let _client_may_have_left = answer.send(hash);
+                }
+                // Dropping the sender tells the caller that there is no answer.
+                Err(error) => tracing::error!(%error, "a password could not be hashed"),
+            },
+        }
+    }
+}
+
+fn verify(password: &str, stored: Option<&str>, params: &Params, memory: &mut Memory) -> Verdict {
+    let stored = stored.and_then(|stored| {
+        let parsed = Stored::parse(stored);
+        if parsed.is_none() {
+            tracing::error!("a stored password hash is no Argon2id PHC string");
+        }
+        parsed
+    });
+    let Some(Stored { params: own, salt, output }) = stored else {
+        let _same_work_no_answer = memory.fill(password, &[0; SALT_BYTES], params);
+        return Verdict::Wrong;
+    };
+    // `Output` compares in constant time.
+    if memory.fill(password, salt.as_ref(), &own).ok().as_ref() != Some(&output) {
+        return Verdict::Wrong;
+    }
+    let weak = own.m_cost() < params.m_cost() || own.t_cost() < params.t_cost();
+    if weak { Verdict::RightButWeak } else { Verdict::Right }
+}
+
+fn hash(
+    password: &str,
+    salt: &[u8],
+    params: &Params,
+    memory: &mut Memory,
+) -> Result<String, argon2::password_hash::phc::Error> {
+    let output = memory.fill(password, salt, params)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params)?,
+        salt: Some(Salt::new(salt)?),
+        hash: Some(output),
+    };
+    Ok(hash.to_string())
+}
+
+/// A stored hash, taken apart.
+struct Stored {
+    params: Params,
+    salt: Salt,
+    output: Output,
+}
+
+impl Stored {
+    fn parse(text: &str) -> Option<Self> {
+        let hash = PasswordHash::new(text).ok()?;
+        if hash.algorithm != Algorithm::Argon2id.ident() {
+            return None;
+        }
+        Some(Self { params: Params::try_from(&hash).ok()?, salt: hash.salt?, output: hash.hash? })
+    }
+}
+
+/// A thread's own memory for Argon2, reused from hash to hash.
+struct Memory(Vec<Block>);
+
+impl Memory {
+    fn fill(
+        &mut self,
+        password: &str,
+        salt: &[u8],
+        params: &Params,
+    ) -> Result<Output, argon2::password_hash::phc::Error> {
+        if self.0.len() < params.block_count() {
+            self.0.resize(params.block_count(), Block::default());
+        }
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        Output::init_with(length, |out| {
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+                .hash_password_into_with_memory(password.as_bytes(), salt, out, &mut self.0)
+                .map_err(|_| argon2::password_hash::phc::Error::OutputSize)
+        })
+    }
+}

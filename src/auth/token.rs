@@ -1,0 +1,177 @@
+//! Access tokens: JSON Web Tokens (RFC 7519) signed as RFC 7515 says.
+//!
+//! `jsonwebtoken` signs and verifies; the decoding around it is stricter than its own, which
+//! accepts duplicate names and counts an ill-typed `iss` or `aud` as absent.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::keys::{Key, Keys};
+use crate::clock::Timestamp;
+use crate::config::Tokens;
+use crate::domain::{Account, OrgName, Username};
+use crate::json;
+
+/// How far another clock may be from this one, in seconds.
+const LEEWAY: f64 = 5.0;
+/// A token longer than this is refused unread.
+const LONGEST: usize = 8 * 1024;
+
+/// What a token says, in the contract's order. Anything may follow `exp`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims<'a> {
+    sub: std::borrow::Cow<'a, str>,
+    iss: std::borrow::Cow<'a, str>,
+    org: std::borrow::Cow<'a, str>,
+    perms: Vec<String>,
+    iat: Number,
+    exp: Number,
+    aud: std::borrow::Cow<'a, str>,
+    jti: std::borrow::Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    nbf: Option<Number>,
+}
+
+/// A NumericDate (RFC 7519 section 2): seconds, perhaps with a fraction.
+type Number = serde_json::Number;
+
+/// `null` is no number: a member that is there must be one.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Number>, D::Error> {
+    Number::deserialize(deserializer).map(Some)
+}
+
+/// What a verified token says: who, in which session, narrowed to which permissions.
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) account: Account,
+    pub(super) session_id: String,
+    pub(super) perms: Vec<String>,
+    /// From `iat` to `exp`.
+    pub(super) lifetime: Duration,
+}
+
+/// The token is not one of ours, or not any more. Never says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the token is invalid or has expired")]
+pub(super) struct InvalidToken;
+
+/// Signs a token for a session that was opened at `now`.
+pub(super) fn issue(
+    keys: &Keys,
+    settings: &Tokens,
+    account: &Account,
+    session_id: &str,
+    perms: Vec<String>,
+    now: Timestamp,
+) -> Result<String, jsonwebtoken::errors::Error> {
+    let key = keys.signing();
+    let header = jsonwebtoken::Header {
+        kid: Some(key.kid().to_owned()),
+        ..jsonwebtoken::Header::new(key.algorithm())
+    };
+    let claims = Claims {
+        sub: account.username.as_str().into(),
+        iss: settings.issuer.as_str().into(),
+        org: account.org.as_str().into(),
+        perms,
+        iat: now.as_secs().into(),
+        exp: now.plus(settings.ttl).as_secs().into(),
+        aud: settings.audience.as_str().into(),
+        jti: session_id.into(),
+        nbf: None,
+    };
+    jsonwebtoken::encode(&header, &claims, key.encoding())
+}
+
+/// Verifies a token: its form, its signature by the key that it names, and what it says. Whether
+/// its session still lives is for the database.
+pub(super) fn verify(
+    keys: &Keys,
+    settings: &Tokens,
+    token: &str,
+    now: Timestamp,
+) -> Result<Verified, InvalidToken> {
+    if token.len() > LONGEST {
+        return Err(InvalidToken);
+    }
+    let (message, signature) = token.rsplit_once('.').ok_or(InvalidToken)?;
+    let (header, payload) = message.split_once('.').ok_or(InvalidToken)?;
+    // Canonical base64url only, also in the signature: one token has one text.
+    let [header, payload, _] = [decode(header)?, decode(payload)?, decode(signature)?];
+
+    let key = key_of(keys, &header)?;
+    jsonwebtoken::crypto::verify(signature, message.as_bytes(), key.decoding(), key.algorithm())
+        .ok()
+        .filter(|genuine| *genuine)
+        .ok_or(InvalidToken)?;
+    read_claims(&payload, settings, now)
+}
+
+/// No padding, no white space, no other alphabet, no left-over bits (RFC 7515 section 2, RFC 4648
+/// section 3.5).
+fn decode(segment: &str) -> Result<Vec<u8>, InvalidToken> {
+    BASE64_URL_SAFE_NO_PAD.decode(segment).map_err(|_| InvalidToken)
+}
+
+/// The key that the header names. It decides the algorithm; the header must only agree.
+fn key_of<'k>(keys: &'k Keys, header: &[u8]) -> Result<&'k Key, InvalidToken> {
+    let header = json::parse_object(header).map_err(|_| InvalidToken)?;
+    // Extensions that change what a token means (RFC 7515 section 4.1.11, RFC 7797, RFC 7516).
+    let changes_meaning = ["crit", "b64", "zip", "enc", "cty"];
+    if changes_meaning.iter().any(|name| header.contains_key(*name)) || !is_access_token(&header) {
+        return Err(InvalidToken);
+    }
+    let text = |name| header.get(name).and_then(Value::as_str);
+    let key = text("kid").and_then(|kid| keys.find(kid)).ok_or(InvalidToken)?;
+    // Every algorithm's `Debug` form is its name in RFC 7518 section 3.1.
+    if text("alg") != Some(format!("{:?}", key.algorithm()).as_str()) {
+        return Err(InvalidToken);
+    }
+    Ok(key)
+}
+
+/// Whether a header's `typ` names an access token, or is absent (RFC 7519 section 5.1, RFC 9068
+/// section 2.1), and not a token for another purpose.
+fn is_access_token(header: &Map<String, Value>) -> bool {
+    let Some(typ) = header.get("typ") else { return true };
+    let typ = typ.as_str().unwrap_or_default().to_ascii_lowercase();
+    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
+}
+
+fn read_claims(
+    payload: &[u8],
+    settings: &Tokens,
+    now: Timestamp,
+) -> Result<Verified, InvalidToken> {
+    let object = json::parse_object(payload).map_err(|_| InvalidToken)?;
+    let claims: Claims<'_> =
+        serde_json::from_value(Value::Object(object)).map_err(|_| InvalidToken)?;
+    if claims.iss != settings.issuer || claims.aud != settings.audience {
+        return Err(InvalidToken);
+    }
+    let seconds = |number: &Number| {
+        number.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0).ok_or(InvalidToken)
+    };
+    let now = seconds(&now.as_secs().into())?;
+    let (issued, expires) = (seconds(&claims.iat)?, seconds(&claims.exp)?);
+    let not_before = claims.nbf.as_ref().map_or(Ok(issued), seconds)?;
+    if issued > now + LEEWAY || not_before > now + LEEWAY || expires <= now - LEEWAY {
+        return Err(InvalidToken);
+    }
+    Ok(Verified {
+        account: Account {
+            org: OrgName::parse(&claims.org).map_err(|_| InvalidToken)?,
+            username: Username::parse(&claims.sub).map_err(|_| InvalidToken)?,
+        },
+        session_id: claims.jti.into_owned(),
+        perms: claims.perms,
+        lifetime: Duration::try_from_secs_f64(expires - issued).map_err(|_| InvalidToken)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

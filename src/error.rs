@@ -1,0 +1,255 @@
+//! The one error of the HTTP edge: status, header fields, and a body in plain text or, where the
+//! client prefers JSON, as problem details (RFC 9457).
+//!
+//! A guard that fails leaves its [`Error`] with the request; the catcher, which answers whatever
+//! no route did, finds it there. What a client gets never holds library text, SQL or paths.
+
+use std::io::Cursor;
+
+use rocket::http::{Accept, ContentType, Header, MediaType, Method, Status};
+use rocket::response::Responder;
+use rocket::{Request, Response, response};
+use serde_json::json;
+
+use crate::auth::{GateError, IdentifyError, LogInError};
+use crate::domain::Permission;
+use crate::policy::Denied;
+use crate::store::StoreError;
+
+/// What went wrong, as far as the client may know.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// The request is malformed; the sentence says in what.
+    BadRequest(&'static str),
+    /// No credentials came with a request that needs them (RFC 6750 section 3.1: no error code).
+    Unauthenticated,
+    /// The credentials are malformed as a request: two fields, or two tokens.
+    AmbiguousCredentials,
+    /// A token came and is not valid. One answer for every cause.
+    InvalidToken,
+    /// A login failed. One answer for every cause.
+    WrongCredentials,
+    /// The token is valid and the permission is missing.
+    InsufficientScope(Permission),
+    /// A browser marked the request as coming from another site.
+    CrossSite,
+    /// There is nothing at this path.
+    NotFound,
+    /// The path exists, and not with this method; these it has.
+    MethodNotAllowed(Vec<Method>),
+    /// The method is known to nobody here.
+    MethodNotImplemented,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The body is longer than it may be.
+    ContentTooLarge,
+    /// The path and query are longer than they may be.
+    UriTooLong,
+    /// The body is in a format or a coding that is not taken here.
+    UnsupportedMediaType,
+    /// The header fields are longer than they may be.
+    HeaderFieldsTooLarge,
+    /// Too many are waiting; try again after so many seconds.
+    Busy(u32),
+    /// The database cannot be asked or written, so nothing was given or changed.
+    Unavailable,
+    /// A fault of the server's own.
+    Internal,
+}
+
+const REALM: &str = r#"Bearer realm="Access to read salaries""#;
+/// How long a client should wait before it tries again, in seconds.
+const RETRY_AFTER: u32 = 1;
+
+impl Error {
+    /// The HTTP status.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::BadRequest(_) | Self::AmbiguousCredentials => Status::BadRequest,
+            Self::Unauthenticated | Self::InvalidToken | Self::WrongCredentials => {
+                Status::Unauthorized
+            }
+            Self::InsufficientScope(_) | Self::CrossSite => Status::Forbidden,
+            Self::NotFound => Status::NotFound,
+            Self::MethodNotAllowed(_) => Status::MethodNotAllowed,
+            Self::MethodNotImplemented => Status::NotImplemented,
+            Self::RequestTimeout => Status::RequestTimeout,
+            Self::ContentTooLarge => Status::PayloadTooLarge,
+            Self::UriTooLong => Status::UriTooLong,
+            Self::UnsupportedMediaType => Status::UnsupportedMediaType,
+            Self::HeaderFieldsTooLarge => Status::RequestHeaderFieldsTooLarge,
+            Self::Busy(_) | Self::Unavailable => Status::ServiceUnavailable,
+            Self::Internal => Status::InternalServerError,
+        }
+    }
+
+    /// One sentence that says what to do.
+    fn detail(&self) -> String {
+        match self {
+            Self::BadRequest(sentence) => (*sentence).to_owned(),
+            Self::Unauthenticated => "Unauthorized".into(),
+            Self::AmbiguousCredentials => {
+                "Send one Authorization field with one token: Bearer <token>".into()
+            }
+            Self::InvalidToken => "Unauthorized".into(),
+            Self::WrongCredentials => "Username or password is incorrect".into(),
+            Self::InsufficientScope(needed) => format!("This needs the permission `{needed}`"),
+            Self::CrossSite => "Requests from another site are refused".into(),
+            Self::NotFound => "Not found".into(),
+            Self::MethodNotAllowed(_) => "Method not allowed".into(),
+            Self::MethodNotImplemented => "Method not implemented".into(),
+            Self::RequestTimeout => "The body did not arrive in time".into(),
+            Self::ContentTooLarge => "The body may have 16 KiB at most".into(),
+            Self::UriTooLong => "The path and query may have 8 KiB at most".into(),
+            Self::UnsupportedMediaType => {
+                "Send the body as application/json or application/x-www-form-urlencoded, in UTF-8 \
+                 and uncompressed"
+                    .into()
+            }
+            Self::HeaderFieldsTooLarge => "The header fields may have 64 KiB at most".into(),
+            Self::Busy(seconds) => format!("Too many are waiting: try again in {seconds} s"),
+            Self::Unavailable => {
+                "The database cannot be reached or written, so nothing was given or changed: try \
+                 again soon"
+                    .into()
+            }
+            Self::Internal => "The server failed".into(),
+        }
+    }
+
+    /// The challenge of RFC 6750 section 3, the same in either form of the body. A failed login
+    /// carries one too, since RFC 9110 section 15.5.2 wants one with every 401; never `Basic`,
+    /// for which a browser would open a dialogue of its own.
+    fn challenge(&self) -> Option<String> {
+        match self {
+            Self::Unauthenticated | Self::WrongCredentials => Some(REALM.to_owned()),
+            Self::InvalidToken => Some(format!(
+                r#"{REALM}, error="invalid_token", error_description="The token is not valid""#
+            )),
+            Self::AmbiguousCredentials => Some(format!(r#"{REALM}, error="invalid_request""#)),
+            Self::InsufficientScope(needed) => {
+                Some(format!(r#"{REALM}, error="insufficient_scope", scope="{needed}""#))
+            }
+            _ => None,
+        }
+    }
+
+    /// Seconds after which to try again.
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Busy(seconds) => Some(*seconds),
+            Self::Unavailable => Some(RETRY_AFTER),
+            _ => None,
+        }
+    }
+
+    /// Leaves the error with the request, for the catcher.
+    pub fn leave(self, request: &Request<'_>) -> Status {
+        let status = self.status();
+        request.local_cache(|| Left(Some(self)));
+        status
+    }
+
+    /// The error that a guard or a screening left with the request.
+    pub fn left(request: &Request<'_>) -> Option<&Self> {
+        request.local_cache(|| Left(None)).0.as_ref()
+    }
+}
+
+struct Left(Option<Error>);
+
+impl<'r> Responder<'r, 'static> for Error {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let status = self.status();
+        let mut response = Response::build();
+        response.status(status);
+        if let Some(challenge) = self.challenge() {
+            response.header(Header::new("WWW-Authenticate", challenge));
+        }
+        if let Some(seconds) = self.retry_after() {
+            response.header(Header::new("Retry-After", seconds.to_string()));
+        }
+        if let Self::MethodNotAllowed(allowed) = &self {
+            response.header(Header::new("Allow", allow(allowed)));
+        }
+        response.header(Header::new("Vary", "Accept"));
+        let body = if prefers_json(request) {
+            response.header(ContentType::new("application", "problem+json"));
+            let title = status.reason().unwrap_or("Error");
+            json!({
+                "type": "about:blank", "title": title, "status": status.code, "detail": self.detail()
+            })
+            .to_string()
+        } else {
+            response.header(ContentType::Plain);
+            self.detail()
+        };
+        response.sized_body(body.len(), Cursor::new(body)).ok()
+    }
+}
+
+/// The value of an `Allow` field.
+pub fn allow(methods: &[Method]) -> String {
+    let names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+    names.join(", ")
+}
+
+/// Whether the client would rather have JSON than plain text (RFC 9110 section 12.5.1): whether
+/// the most specific range that covers JSON has a higher weight than the one that covers text.
+/// Without `Accept`, or with `*/*`, it would not.
+pub fn prefers_json(request: &Request<'_>) -> bool {
+    let Some(accept) = request.accept() else { return false };
+    let json = weight(accept, &MediaType::JSON)
+        .max(weight(accept, &MediaType::new("application", "problem+json")));
+    json > weight(accept, &MediaType::Plain)
+}
+
+fn weight(accept: &Accept, wanted: &MediaType) -> f32 {
+    accept
+        .iter()
+        .filter(|range| {
+            (range.top() == "*" || range.top() == wanted.top())
+                && (range.sub() == "*" || range.sub() == wanted.sub())
+        })
+        .max_by_key(|range| (range.top() != "*", range.sub() != "*"))
+        .map_or(0.0, |range| range.weight_or(1.0))
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the database failed");
+        match error {
+            StoreError::Database(_) => Self::Unavailable,
+            StoreError::Impossible(_) => Self::Internal,
+        }
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        Self::InsufficientScope(denied.needed)
+    }
+}
+
+impl From<IdentifyError> for Error {
+    fn from(error: IdentifyError) -> Self {
+        match error {
+            IdentifyError::InvalidToken => Self::InvalidToken,
+            IdentifyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LogInError> for Error {
+    fn from(error: LogInError) -> Self {
+        match error {
+            LogInError::WrongCredentials => Self::WrongCredentials,
+            LogInError::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
+            LogInError::Store(error) => error.into(),
+            LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing => {
+                tracing::error!(%error, "a login failed");
+                Self::Internal
+            }
+        }
+    }
+}

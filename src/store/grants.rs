@@ -1,0 +1,68 @@
+//! Grants: who may do what, over whom.
+
+use super::{Access, StoreError, execute, on, statements};
+use crate::clock::{Day, Timestamp};
+use crate::domain::{Account, Permission, Reach};
+
+statements! {
+    ADD = "INSERT INTO grants (org, grant_id, username, permission, reach_kind, reach_name, \
+                               reason, granted_by, granted_at) \
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    LIST_PERMISSIONS = "SELECT DISTINCT permission FROM grants g \
+                        WHERE g.org = $1 AND g.username = $2 AND g.ended_at IS NULL \
+                          AND (g.last_day IS NULL OR g.last_day >= $3) \
+                        ORDER BY permission";
+}
+
+/// The condition that a row `r` of the org `$1` is visible on the day `$2`: `$3` is 1 when the
+/// caller may see the whole org; `$4` is the caller and `$5` the permission. The only row
+/// condition there is.
+macro_rules! visible {
+    () => {
+        "($3 = 1 OR EXISTS (SELECT 1 FROM grants g \
+            WHERE g.org = r.org AND g.username = $4 AND g.permission = $5 \
+              AND g.ended_at IS NULL AND (g.last_day IS NULL OR g.last_day >= $2) \
+              AND ((g.reach_kind = 'own' AND r.username = g.username) \
+                OR (g.reach_kind = 'user' AND r.username = g.reach_name))))"
+    };
+}
+pub(super) use visible;
+
+/// Gives a user a permission over a reach, without end.
+#[expect(clippy::too_many_arguments, reason = "each is one column")]
+pub async fn add(
+    access: Access<'_>,
+    grant_id: &str,
+    holder: &Account,
+    permission: Permission,
+    reach: &Reach,
+    reason: &str,
+    granted_by: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (kind, name) = reach.columns();
+    execute!(access, sqlx::query(ADD)
+        .bind(holder.org.as_str())
+        .bind(grant_id)
+        .bind(holder.username.as_str())
+        .bind(permission.name())
+        .bind(kind)
+        .bind(name)
+        .bind(reason)
+        .bind(granted_by)
+        .bind(now.as_millis()))?;
+    Ok(())
+}
+
+/// The permissions that a user holds over anybody on a day, by name.
+pub async fn list_permissions(
+    access: Access<'_>,
+    holder: &Account,
+    today: Day,
+) -> Result<Vec<String>, StoreError> {
+    Ok(on!(access, connection => sqlx::query_scalar(LIST_PERMISSIONS)
+        .bind(holder.org.as_str())
+        .bind(holder.username.as_str())
+        .bind(today.to_string())
+        .fetch_all(connection))?)
+}

@@ -1,0 +1,180 @@
+//! What the database holds, and the only place that speaks SQL.
+//!
+//! One text serves both databases: every statement is a constant with `$n` parameters, and a test
+//! prepares each on both. What differs by database is here and in `open`: how a connection is
+//! made, and how a writer begins. The caller owns the transaction: functions take an [`Access`],
+//! never the pool. The one exception is [`disclosure`], which must see its own commit.
+
+pub mod audit;
+pub mod disclosure;
+pub mod grants;
+mod open;
+mod rates;
+pub mod sessions;
+pub mod users;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+
+pub use open::OpenError;
+
+/// The database could not do it. The text is for the log: it may name tables, never values that
+/// were bound.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database did not answer, is full, or is locked: the same may work later.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A value that the schema should have kept out.
+    #[error("the database holds an impossible value in {0}")]
+    Impossible(&'static str),
+}
+
+/// The database.
+#[derive(Clone, Debug)]
+pub enum Db {
+    /// An SQLite file. One connection writes, so that writers queue here and not on a lock.
+    Sqlite {
+        /// Read from by many.
+        readers: SqlitePool,
+        /// Written to by one at a time.
+        writer: SqlitePool,
+    },
+    /// A PostgreSQL database, which other processes may share.
+    Postgres(PgPool),
+}
+
+impl Db {
+    /// A connection to read from.
+    pub async fn reader(&self) -> Result<Reader, StoreError> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Reader::Sqlite(readers.acquire().await?),
+            Self::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// Begins a transaction that may write. Every writer begins here: on SQLite it takes the
+    /// write lock at once, since a reader that turns writer can only fail.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Closes every connection, after what is under way on it.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { readers, writer } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A connection to read from.
+#[derive(Debug)]
+pub enum Reader {
+    /// To SQLite.
+    Sqlite(PoolConnection<Sqlite>),
+    /// To PostgreSQL.
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Reader {
+    /// What data functions take.
+    pub fn access(&mut self) -> Access<'_> {
+        match self {
+            Self::Sqlite(connection) => Access::Sqlite(connection),
+            Self::Postgres(connection) => Access::Postgres(connection),
+        }
+    }
+}
+
+/// A transaction that may write; dropped without [`Tx::commit`], it leaves nothing behind.
+#[derive(Debug)]
+pub enum Tx {
+    /// On SQLite.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// On PostgreSQL.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Tx {
+    /// What data functions take.
+    pub fn access(&mut self) -> Access<'_> {
+        match self {
+            Self::Sqlite(transaction) => Access::Sqlite(transaction),
+            Self::Postgres(transaction) => Access::Postgres(transaction),
+        }
+    }
+
+    /// Makes it durable: when this returns, the changes survive a loss of power.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => transaction.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+/// A connection or a transaction of either database.
+#[derive(Debug)]
+pub enum Access<'c> {
+    /// SQLite.
+    Sqlite(&'c mut SqliteConnection),
+    /// PostgreSQL.
+    Postgres(&'c mut PgConnection),
+}
+
+impl Access<'_> {
+    /// The same again, for a further statement.
+    pub fn reborrow(&mut self) -> Access<'_> {
+        match self {
+            Self::Sqlite(connection) => Access::Sqlite(connection),
+            Self::Postgres(connection) => Access::Postgres(connection),
+        }
+    }
+}
+
+/// Fetches by one statement, on whichever database it is.
+macro_rules! on {
+    ($access:expr, $connection:ident => $statement:expr) => {
+        match $access {
+            $crate::store::Access::Sqlite($connection) => $statement.await,
+            $crate::store::Access::Postgres($connection) => $statement.await,
+        }
+    };
+}
+use on;
+
+/// Executes one statement, on whichever database it is; gives the number of rows that it changed.
+macro_rules! execute {
+    ($access:expr, $query:expr) => {
+        match $access {
+            $crate::store::Access::Sqlite(connection) => {
+                $query.execute(connection).await.map(|done| done.rows_affected())
+            }
+            $crate::store::Access::Postgres(connection) => {
+                $query.execute(connection).await.map(|done| done.rows_affected())
+            }
+        }
+    };
+}
+use execute;
+
+/// Declares a module's statements, and lists them for the test that prepares them all.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $sql;)*
+        #[cfg(test)]
+        pub(super) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+use statements;
+
+#[cfg(test)]
+mod tests;

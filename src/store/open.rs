@@ -1,0 +1,228 @@
+//! Opening the database: connections set up, schema brought up to date, faults in plain words.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{Access, Db, StoreError, on, statements};
+use crate::config::Database;
+
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
+
+/// How long a statement waits for a lock that another process holds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+
+statements! {
+    SCHEMA_VERSION = "SELECT MAX(version) FROM _sqlx_migrations";
+}
+
+/// The database cannot be used; the sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct OpenError {
+    place: String,
+    problem: String,
+}
+
+impl Db {
+    /// Connects and brings the schema up to date, which seeds an empty database.
+    pub async fn open(database: &Database) -> Result<Self, OpenError> {
+        let place = match database {
+            Database::Sqlite(path) => format!("the database {}", path.display()),
+            // The URL may hold a password.
+            Database::Postgres(_) => "the PostgreSQL database".to_owned(),
+        };
+        let opened = match database {
+            Database::Sqlite(path) => open_sqlite(path).await,
+            Database::Postgres(url) => open_postgres(url.expose()).await,
+        };
+        opened.map_err(|fault| OpenError { place, problem: fault.problem() })
+    }
+
+    /// Asks the database for its schema's version; an error unless it is this binary's own.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let mut reader = self.reader().await?;
+        let version: Option<i64> =
+            on!(reader.access(), connection => sqlx::query_scalar(SCHEMA_VERSION).fetch_one(connection))?;
+        let newest = self.migrations().iter().map(|migration| migration.version).max();
+        if version == newest { Ok(()) } else { Err(StoreError::Impossible("_sqlx_migrations")) }
+    }
+
+    fn migrations(&self) -> &'static Migrator {
+        match self {
+            Self::Sqlite { .. } => &SQLITE_MIGRATIONS,
+            Self::Postgres(_) => &POSTGRES_MIGRATIONS,
+        }
+    }
+}
+
+/// Why the database cannot be used.
+enum Fault {
+    File(std::io::Error),
+    Damaged(String),
+    Sql(sqlx::Error),
+    Migrate(MigrateError),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<MigrateError> for Fault {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                Self::Sql(error)
+            }
+            other => Self::Migrate(other),
+        }
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
+    keep_private(path).map_err(Fault::File)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(LOCK_TIMEOUT)
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL may lose the last commits at a loss of power: a record of who saw what among them.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("trusted_schema", "OFF")
+        .pragma("secure_delete", "ON");
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_with(options.clone())
+        .await?;
+    let verdict: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&writer).await?;
+    if verdict != "ok" {
+        return Err(Fault::Damaged(verdict));
+    }
+    SQLITE_MIGRATIONS.run(&writer).await?;
+    // The migrations may have found nothing to do: a file that cannot be written shows here.
+    writer.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(8)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_with(options.pragma("query_only", "ON"))
+        .await?;
+    Ok(Db::Sqlite { readers, writer })
+}
+
+/// Makes the file and its companions readable by their owner alone.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let file = PathBuf::from(name);
+        if file.exists() && file.metadata()?.permissions().mode() & 0o077 != 0 {
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600))?;
+        }
+    }
+    Ok(())
+}
+
+async fn open_postgres(url: &str) -> Result<Db, Fault> {
+    let options: PgConnectOptions = url.parse()?;
+    let options = options.application_name("stipend").options([
+        ("synchronous_commit", "on"),
+        ("lock_timeout", "5s"),
+        ("statement_timeout", "30s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+    ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(16)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await?;
+    POSTGRES_MIGRATIONS.run(&pool).await?;
+    Ok(Db::Postgres(pool))
+}
+
+impl Fault {
+    /// What is wrong and what to do, without the URL, which may hold a password.
+    fn problem(&self) -> String {
+        match self {
+            Self::File(error) => format!("cannot be opened for writing ({error})"),
+            Self::Damaged(verdict) => format!(
+                "is damaged ({verdict}): keep a copy of the file, and restore the last good backup"
+            ),
+            Self::Migrate(MigrateError::VersionMissing(version)) => format!(
+                "was set up by a newer Stipend (its schema holds version {version}, which this one \
+                 does not know): run that Stipend, or restore a backup from before the upgrade"
+            ),
+            Self::Migrate(MigrateError::VersionMismatch(version)) => format!(
+                "was set up by another build (its schema version {version} differs from this \
+                 one's): run the build that made it"
+            ),
+            Self::Migrate(error) => format!("cannot be brought up to date ({error})"),
+            Self::Sql(sqlx::Error::Database(error)) => {
+                let code = error.code().unwrap_or_default();
+                explain_code(&code).map_or_else(
+                    || format!("refused a statement (code {code}): {}", error.message()),
+                    str::to_owned,
+                )
+            }
+            Self::Sql(sqlx::Error::Io(error)) => format!(
+                "cannot be reached ({error}): check that it runs, and the host and port in \
+                 database_url"
+            ),
+            Self::Sql(sqlx::Error::Tls(_)) => {
+                "cannot be reached over TLS: check sslmode and sslrootcert in database_url".into()
+            }
+            Self::Sql(sqlx::Error::PoolTimedOut) => {
+                "does not answer in time: check that it runs and has connections to spare".into()
+            }
+            Self::Sql(sqlx::Error::Configuration(_)) => {
+                "has a database_url that cannot be understood: it is \
+                 postgres://USER:PASSWORD@HOST:PORT/DATABASE, special characters written as %XX"
+                    .into()
+            }
+            Self::Sql(error) => format!("failed ({error})"),
+        }
+    }
+}
+
+/// The codes of SQLite (sqlite.org/rescode.html; the low byte is the primary code) and PostgreSQL
+/// (appendix A of its manual) that an operator can do something about.
+fn explain_code(code: &str) -> Option<&'static str> {
+    let primary = code.parse::<u32>().ok().filter(|_| code.len() != 5).map(|code| code & 0xff);
+    Some(match (primary, code) {
+        (Some(5 | 6), _) => "is locked by another process: stop it, then start again",
+        (Some(8), _) => {
+            "is read-only: let this user write the file and its folder, then start again"
+        }
+        (Some(10), _) => "cannot be read or written: check the disk",
+        (Some(11), _) => {
+            "is damaged: keep a copy of the file, and restore the last good backup"
+        }
+        (Some(13), _) => "cannot grow, since the disk is full: make room, then start again",
+        (Some(14), _) => "cannot be opened: check that its folder exists and may be written",
+        (Some(26), _) => "is not an SQLite database: check database_url",
+        (_, "28P01" | "28000") => {
+            "refused the user or the password: check database_url and pg_hba.conf"
+        }
+        (_, "3D000") => "does not exist on that server: create it with createdb",
+        (_, "42501") => "does not let this user create tables: grant it CREATE on its schema",
+        (_, "53100") => "cannot grow, since the disk is full: make room, then start again",
+        (_, "53300") => "has no connection to spare: raise max_connections, or stop a client",
+        (_, "57P03") => "is starting up or shutting down: try again in a moment",
+        (_, "25006") => "is read-only, such as a standby: connect to the primary",
+        _ => return None,
+    })
+}
