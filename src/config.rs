@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rocket::figment::providers::{Env, Format, Serialized, Toml};
-use rocket::figment::{Figment, Profile};
+use rocket::figment::{Figment, Profile, Provider};
 use serde::{Deserialize, Serialize};
 
 /// A value that is never shown: its `Debug` form is redacted and it has no other.

@@ -151,7 +151,7 @@ impl Error {
     }
 
     /// The error that a guard or a screening left with the request.
-    pub fn left(request: &Request<'_>) -> Option<&Self> {
+    pub fn left<'r>(request: &'r Request<'_>) -> Option<&'r Self> {
         request.local_cache(|| Left(None)).0.as_ref()
     }
 }

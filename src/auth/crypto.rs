@@ -3,7 +3,7 @@
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 use ring::hmac;
 use signature::{Signer, Verifier};
 
@@ -24,14 +24,18 @@ struct Hs256(hmac::Key);
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     match algorithm {
-        Algorithm::HS256 => Ok(Box::new(Hs256::new(key.try_get_hmac_secret()?))),
+        Algorithm::HS256 if key.family() == AlgorithmFamily::Hmac => {
+            Ok(Box::new(Hs256::new(key.as_bytes())))
+        }
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
     }
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     match algorithm {
-        Algorithm::HS256 => Ok(Box::new(Hs256::new(key.try_get_hmac_secret()?))),
+        Algorithm::HS256 if key.family() == AlgorithmFamily::Hmac => {
+            Ok(Box::new(Hs256::new(key.try_get_as_bytes()?)))
+        }
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
     }
 }

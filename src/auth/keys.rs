@@ -37,7 +37,7 @@ const PUBLISHED: &[&str] = &[
 pub struct KeyError(String);
 
 /// A key: the algorithm comes from it, never from a token.
-pub struct Key {
+pub(super) struct Key {
     kid: String,
     algorithm: Algorithm,
     encoding: EncodingKey,

@@ -4,7 +4,6 @@
 //! request. So ending a session, a grant or a user acts on the very next one.
 
 mod crypto;
-mod guard;
 mod keys;
 mod password;
 mod token;
@@ -19,7 +18,6 @@ use crate::store::{Db, OpenError, StoreError, grants, sessions, users};
 
 use password::Verdict;
 
-pub use guard::{Authenticated, Context};
 pub use keys::{KeyError, Keys};
 pub use password::{Gate, GateError};
 

@@ -7,6 +7,7 @@
 use std::num::NonZero;
 use std::thread;
 
+use argon2::password_hash;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::oneshot;
@@ -162,7 +163,7 @@ fn hash(
     salt: &[u8],
     params: &Params,
     memory: &mut Memory,
-) -> Result<String, argon2::password_hash::phc::Error> {
+) -> password_hash::Result<String> {
     let output = memory.fill(password, salt, params)?;
     let hash = PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
@@ -200,15 +201,13 @@ impl Memory {
         password: &str,
         salt: &[u8],
         params: &Params,
-    ) -> Result<Output, argon2::password_hash::phc::Error> {
+    ) -> password_hash::Result<Output> {
         if self.0.len() < params.block_count() {
             self.0.resize(params.block_count(), Block::default());
         }
-        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
-        Output::init_with(length, |out| {
-            Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
-                .hash_password_into_with_memory(password.as_bytes(), salt, out, &mut self.0)
-                .map_err(|_| argon2::password_hash::phc::Error::OutputSize)
-        })
+        let mut out = vec![0; params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN)];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+            .hash_password_into_with_memory(password.as_bytes(), salt, &mut out, &mut self.0)?;
+        Ok(Output::new(&out)?)
     }
 }

@@ -9,7 +9,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::{Access, Db, StoreError, on, statements};
+use super::{Db, StoreError, on, statements};
 use crate::config::Database;
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations");

@@ -8,14 +8,10 @@ use std::convert::Infallible;
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
-use super::Auth;
+use crate::auth::Auth;
 use crate::error::Error;
+use crate::fairings::Context;
 use crate::policy::{Allowed, Principal, Right};
-use crate::store::audit::Origin;
-
-/// What is known of a request whoever sends it, for the records and the log.
-#[derive(Clone, Debug)]
-pub struct Context(pub Origin);
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for &'r Context {
@@ -26,18 +22,9 @@ impl<'r> FromRequest<'r> for &'r Context {
     }
 }
 
-impl Context {
-    /// The request's context, which the screening of every request has made.
-    pub fn of<'r>(request: &'r Request<'_>) -> &'r Self {
-        request.local_cache(|| {
-            Self(Origin { client: "unknown".into(), request_id: String::new() })
-        })
-    }
-}
-
 /// Somebody whose token is valid; what they may do is still to be asked.
 #[derive(Debug)]
-pub struct Authenticated(pub Principal);
+pub(super) struct Authenticated(pub Principal);
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Authenticated {
@@ -87,6 +74,7 @@ async fn identify<'r>(request: &'r Request<'_>) -> Result<(Principal, &'r Auth),
     let auth = request.rocket().state::<Auth>().ok_or(Error::Internal)?;
     let token = bearer_token(request)?;
     let principal = auth.identify(token).await?;
+    Context::of(request).set_caller(principal.account());
     Ok((principal, auth))
 }
 

@@ -1,0 +1,208 @@
+//! What happens to every request before any route, and to every answer after: screening, the
+//! request id, the header fields that every answer carries, and one log line.
+
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rocket::fairing::{Fairing, Info, Kind};
+use rocket::http::{Header, Method};
+use rocket::http::uri::Origin as Path;
+use rocket::{Data, Request, Response};
+
+use crate::auth::Ports;
+use crate::domain::Account;
+use crate::entropy::random_id;
+use crate::error::Error;
+use crate::store::audit::Origin;
+
+const LONGEST_URI: usize = 8 * 1024;
+const LARGEST_HEADER: usize = 64 * 1024;
+
+/// Sent with every answer. The page's own scripts and styles are all that may load; nothing may
+/// frame it, and no script may make markup from text.
+const HEADERS: &[(&str, &str)] = &[
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+         object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+];
+
+/// What is known of a request before anybody has looked at what it asks for.
+#[derive(Debug)]
+pub struct Context {
+    /// For the records.
+    pub origin: Origin,
+    method: Method,
+    path: String,
+    began: Duration,
+    caller: OnceLock<String>,
+}
+
+impl Context {
+    /// The context that [`Screening`] gave the request. Rocket hands a request whose method it
+    /// does not know to the catcher alone; its context is empty.
+    pub fn of<'r>(request: &'r Request<'_>) -> &'r Self {
+        request.local_cache(|| Self {
+            origin: Origin { client: String::new(), request_id: String::new() },
+            method: request.method(),
+            path: request.uri().path().to_string(),
+            began: Duration::ZERO,
+            caller: OnceLock::new(),
+        })
+    }
+
+    /// Whether the request has been screened.
+    pub fn is_screened(&self) -> bool {
+        !self.origin.request_id.is_empty()
+    }
+
+    /// Names the caller in the log line.
+    pub fn set_caller(&self, account: &Account) {
+        self.caller.get_or_init(|| format!("{}/{}", account.org, account.username));
+    }
+}
+
+/// The fairing.
+pub struct Screening {
+    /// Time, and request ids.
+    pub ports: Ports,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+#[rocket::async_trait]
+impl Fairing for Screening {
+    fn info(&self) -> Info {
+        Info { name: "screening and log", kind: Kind::Request | Kind::Response }
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
+        undo_method_override(request, data).await;
+        let context = Context {
+            origin: Origin {
+                client: client_address(request, &self.trusted_proxies),
+                // Without randomness a request cannot be told from others, but can be answered.
+                request_id: random_id(self.ports.entropy.as_ref()).unwrap_or_else(|_| "none".into()),
+            },
+            method: request.method(),
+            path: request.uri().path().to_string(),
+            began: self.ports.clock.monotonic(),
+            caller: OnceLock::new(),
+        };
+        request.local_cache(|| context);
+        if let Some(error) = fault(request) {
+            error.leave(request);
+            // No route is there, so the catcher answers, and finds the error.
+            request.set_uri(Path::ROOT.map_path(|_| "/.refused").unwrap_or(Path::ROOT));
+        }
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        dress(request, response);
+        let context = Context::of(request);
+        let took = self.ports.clock.monotonic().saturating_sub(context.began);
+        tracing::info!(
+            request_id = context.origin.request_id,
+            method = context.method.as_str(),
+            path = context.path,
+            status = response.status().code,
+            client = context.origin.client,
+            caller = context.caller.get().map(String::as_str),
+            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "request"
+        );
+    }
+}
+
+/// Puts the header fields that every answer carries on an answer.
+pub fn dress(request: &Request<'_>, response: &mut Response<'_>) {
+    for (name, value) in HEADERS {
+        response.set_header(Header::new(*name, *value));
+    }
+    // A route that lets its answer be stored says so itself.
+    if !response.headers().contains("Cache-Control") {
+        response.set_header(Header::new("Cache-Control", "no-store"));
+    }
+    let context = Context::of(request);
+    if context.is_screened() {
+        response.set_header(Header::new("X-Request-Id", context.origin.request_id.clone()));
+    }
+}
+
+/// What is wrong with a request, whatever it asks for.
+fn fault(request: &Request<'_>) -> Option<Error> {
+    let headers = request.headers();
+    let uri = request.uri();
+    let uri_length = uri.path().as_str().len() + uri.query().map_or(0, |query| query.len() + 1);
+    let header_size: usize =
+        headers.iter().map(|header| header.name.as_str().len() + header.value.len() + 4).sum();
+    // RFC 9112 section 3.2. Rocket does not tell versions apart; every client that matters sends one.
+    if headers.get("Host").count() != 1 || request.host().is_none() {
+        return Some(Error::BadRequest("Send exactly one Host field"));
+    }
+    if uri_length > LONGEST_URI {
+        return Some(Error::UriTooLong);
+    }
+    if header_size > LARGEST_HEADER {
+        return Some(Error::HeaderFieldsTooLarge);
+    }
+    let changes = !matches!(request.method(), Method::Get | Method::Head | Method::Options);
+    (changes && is_cross_site(request)).then_some(Error::CrossSite)
+}
+
+/// Whether a browser says that a page of another site sent this: by `Sec-Fetch-Site`, or in
+/// browsers without it by an `Origin` that is not this host.
+fn is_cross_site(request: &Request<'_>) -> bool {
+    let headers = request.headers();
+    if let Some(site) = headers.get_one("Sec-Fetch-Site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let (Some(origin), Some(host)) = (headers.get_one("Origin"), headers.get_one("Host")) else {
+        return false;
+    };
+    origin.split_once("://").is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(host))
+}
+
+/// Rocket lets the first form field `_method` change the method of a POST before anybody can look.
+/// A form whose first field names the method that the request has now was such a POST.
+async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>) {
+    const FIELD: &[u8] = b"_method=";
+    let is_form = request.content_type().is_some_and(|content_type| content_type.is_form());
+    if !is_form || request.method() == Method::Post {
+        return;
+    }
+    let start = data.peek(FIELD.len() + "options".len() + 1).await;
+    let named = start.strip_prefix(FIELD).and_then(|value| value.split(|byte| *byte == b'&').next());
+    let method = request.method().as_str().as_bytes();
+    if named.is_some_and(|named| named.eq_ignore_ascii_case(method)) {
+        request.set_method(Method::Post);
+    }
+}
+
+/// The client's address: the peer's, or, where the peer is a trusted proxy, the nearest address
+/// in `X-Forwarded-For` that is not one, counted from the right.
+fn client_address(request: &Request<'_>, trusted: &[IpNet]) -> String {
+    let Some(peer) = request.remote() else { return "local".into() };
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut client = peer.ip().to_canonical();
+    let fields: Vec<&str> = request.headers().get("X-Forwarded-For").collect();
+    let mut hops = fields.iter().flat_map(|field| field.split(',')).rev().map(str::trim);
+    while is_trusted(&client) {
+        match hops.next().map(str::parse::<IpAddr>) {
+            Some(Ok(address)) => client = address.to_canonical(),
+            // The end of the list, or something that a trusted proxy would not have written.
+            _ => break,
+        }
+    }
+    client.to_string()
+}

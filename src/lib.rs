@@ -1,0 +1,55 @@
+//! Stipend guards pay data: who may see which salary, and who has.
+//!
+//! This page is the map. A request goes down through a few rooms and never up:
+//!
+//! ```text
+//! routes, cli  ->  auth  ->  store  ->  policy  ->  domain
+//! ```
+//!
+//! - [`routes`]: HTTP. [`error`] is its one error type, [`fairings`] what surrounds every request.
+//! - [`cli`]: the command line, the other door to the same functions.
+//! - [`auth`]: who is asking: passwords, tokens, sessions.
+//! - [`store`]: the database; the only room that speaks SQL.
+//! - [`policy`]: who may do what. Pure; the only maker of [`policy::Allowed`].
+//! - [`domain`]: names, grants, money: values that are valid once they exist.
+//!
+//! Beside them, and knowing none of them: [`config`], [`clock`], [`entropy`], [`json`].
+//!
+//! Two rules hold it together. A function that touches pay takes an `Allowed`, so that nothing
+//! unchecked can call it. And all pay leaves through [`store::disclosure`], which gives rows only
+//! when the record of who saw them is durable.
+
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod entropy;
+pub mod error;
+pub mod fairings;
+pub mod json;
+pub mod policy;
+pub mod routes;
+pub mod store;
+
+use rocket::fairing::AdHoc;
+use rocket::{Build, Rocket};
+
+use auth::{Auth, Ports, StartError};
+use config::Config;
+
+/// The application, ready to launch: the database is open and its schema up to date.
+pub async fn rocket(config: Config, ports: Ports) -> Result<Rocket<Build>, StartError> {
+    let auth = Auth::open(&config, ports.clone()).await?;
+    let db = auth.db.clone();
+    let screening =
+        fairings::Screening { ports, trusted_proxies: config.access.trusted_proxies };
+    Ok(rocket::custom(config.rocket)
+        .manage(auth)
+        .attach(screening)
+        .attach(AdHoc::on_shutdown("close the database", move |_| {
+            Box::pin(async move { db.close().await })
+        }))
+        .mount("/", routes::all())
+        .register("/", [routes::catcher()]))
+}
