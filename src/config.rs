@@ -163,8 +163,16 @@ impl Default for Raw {
 
 /// The settings of Rocket's that may be set. Left out: `ident`, `ip_header`, `log_level` and
 /// `cli_colors`, which Stipend decides itself, and those of Rocket features that it does not use.
-const ROCKET_SETTINGS: &[&str] =
-    &["address", "port", "workers", "max_blocking", "keep_alive", "limits", "shutdown", "temp_dir"];
+const ROCKET_SETTINGS: &[&str] = &[
+    "address",
+    "port",
+    "workers",
+    "max_blocking",
+    "keep_alive",
+    "limits",
+    "shutdown",
+    "temp_dir",
+];
 
 /// Variables in Rocket's namespace that say where settings are rather than what they are.
 const NOT_SETTINGS: &[&str] = &["profile", "config"];
@@ -225,11 +233,18 @@ impl Config {
 /// not wait for the day when it is.
 fn refuse_unknown_settings(settings: &Figment) -> Result<(), ConfigError> {
     let own = serde_json::to_value(Raw::default()).unwrap_or_default();
-    let own = own.as_object().into_iter().flat_map(|settings| settings.keys().map(String::as_str));
+    let own = own
+        .as_object()
+        .into_iter()
+        .flat_map(|settings| settings.keys().map(String::as_str));
     let known: Vec<&str> = own.chain(ROCKET_SETTINGS.iter().copied()).collect();
 
     for (profile, settings) in settings.data().map_err(malformed)? {
-        for key in settings.keys().map(String::as_str).filter(|key| !known.contains(key)) {
+        for key in settings
+            .keys()
+            .map(String::as_str)
+            .filter(|key| !known.contains(key))
+        {
             let hint = match key {
                 "ip_header" => "to believe a proxy, set `trusted_proxies`".to_owned(),
                 _ => known
@@ -249,8 +264,13 @@ fn refuse_unknown_settings(settings: &Figment) -> Result<(), ConfigError> {
 fn malformed(error: rocket::figment::Error) -> ConfigError {
     use rocket::figment::error::Kind;
     let key = error.path.join(".");
-    let source = error.metadata.as_ref().map(|metadata| metadata.name.to_string());
-    let from = source.map(|name| format!(" (from {name})")).unwrap_or_default();
+    let source = error
+        .metadata
+        .as_ref()
+        .map(|metadata| metadata.name.to_string());
+    let from = source
+        .map(|name| format!(" (from {name})"))
+        .unwrap_or_default();
     let what = match &error.kind {
         // Figment's own text would show the value, and a value may be a secret.
         Kind::InvalidType(_, expected) => format!("must be {expected}"),
@@ -277,7 +297,9 @@ fn database(url: &str) -> Result<Database, ConfigError> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Ok(Database::Postgres(Secret::new(url.to_owned())));
     }
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    let path = url
+        .strip_prefix("sqlite://")
+        .or_else(|| url.strip_prefix("sqlite:"));
     match path.map(|path| path.split_once('?').map_or(path, |(path, _)| path)) {
         Some(path) if !path.is_empty() && path != ":memory:" => {
             Ok(Database::Sqlite(PathBuf::from(path)))
@@ -301,10 +323,7 @@ fn token_ttl(text: &str) -> Result<Duration, ConfigError> {
     Ok(ttl)
 }
 
-fn key_source(
-    value: Option<String>,
-    file: Option<PathBuf>,
-) -> Result<KeySource, ConfigError> {
+fn key_source(value: Option<String>, file: Option<PathBuf>) -> Result<KeySource, ConfigError> {
     match (value, file) {
         (Some(_), Some(_)) => Err(ConfigError(
             "settings `jwt_secret` and `jwt_secret_file` are both set: keep one".into(),
@@ -316,7 +335,11 @@ fn key_source(
 }
 
 fn passwords(memory_kib: u32, iterations: u32) -> Result<Passwords, ConfigError> {
-    let least = if iterations == 1 { LEAST_MEMORY_KIB_IN_ONE_PASS } else { LEAST_MEMORY_KIB };
+    let least = if iterations == 1 {
+        LEAST_MEMORY_KIB_IN_ONE_PASS
+    } else {
+        LEAST_MEMORY_KIB
+    };
     if !(1..=MOST_ITERATIONS).contains(&iterations) {
         return Err(ConfigError(format!(
             "setting `argon2_iterations` must be from 1 to {MOST_ITERATIONS}"
@@ -328,5 +351,8 @@ fn passwords(memory_kib: u32, iterations: u32) -> Result<Passwords, ConfigError>
              argon2_iterations = {iterations}) to {MOST_MEMORY_KIB}"
         )));
     }
-    Ok(Passwords { memory_kib, iterations })
+    Ok(Passwords {
+        memory_kib,
+        iterations,
+    })
 }

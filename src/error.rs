@@ -23,7 +23,7 @@ pub enum Error {
     BadRequest(&'static str),
     /// No credentials came with a request that needs them (RFC 6750 section 3.1: no error code).
     Unauthenticated,
-    /// The credentials are malformed as a request: two fields, or two tokens.
+    /// Two sets of credentials came, and nobody may choose between them.
     AmbiguousCredentials,
     /// A token came and is not valid. One answer for every cause.
     InvalidToken,
@@ -88,9 +88,7 @@ impl Error {
         match self {
             Self::BadRequest(sentence) => (*sentence).to_owned(),
             Self::Unauthenticated => "Unauthorized".into(),
-            Self::AmbiguousCredentials => {
-                "Send one Authorization field with one token: Bearer <token>".into()
-            }
+            Self::AmbiguousCredentials => "Send one Authorization field: Bearer <token>".into(),
             Self::InvalidToken => "Unauthorized".into(),
             Self::WrongCredentials => "Username or password is incorrect".into(),
             Self::InsufficientScope(needed) => format!("This needs the permission `{needed}`"),
@@ -127,9 +125,9 @@ impl Error {
                 r#"{REALM}, error="invalid_token", error_description="The token is not valid""#
             )),
             Self::AmbiguousCredentials => Some(format!(r#"{REALM}, error="invalid_request""#)),
-            Self::InsufficientScope(needed) => {
-                Some(format!(r#"{REALM}, error="insufficient_scope", scope="{needed}""#))
-            }
+            Self::InsufficientScope(needed) => Some(format!(
+                r#"{REALM}, error="insufficient_scope", scope="{needed}""#
+            )),
             _ => None,
         }
     }
@@ -198,9 +196,13 @@ pub fn allow(methods: &[Method]) -> String {
 /// the most specific range that covers JSON has a higher weight than the one that covers text.
 /// Without `Accept`, or with `*/*`, it would not.
 pub fn prefers_json(request: &Request<'_>) -> bool {
-    let Some(accept) = request.accept() else { return false };
-    let json = weight(accept, &MediaType::JSON)
-        .max(weight(accept, &MediaType::new("application", "problem+json")));
+    let Some(accept) = request.accept() else {
+        return false;
+    };
+    let json = weight(accept, &MediaType::JSON).max(weight(
+        accept,
+        &MediaType::new("application", "problem+json"),
+    ));
     json > weight(accept, &MediaType::Plain)
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rocket::fairing::{Fairing, Info, Kind};
+use rocket::http::uri::{Host, Origin as Path};
 use rocket::http::{Header, Method};
-use rocket::http::uri::Origin as Path;
 use rocket::{Data, Request, Response};
 
 use crate::auth::Ports;
@@ -34,7 +34,10 @@ const HEADERS: &[(&str, &str)] = &[
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (
+        "Permissions-Policy",
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
 ];
 
 /// What is known of a request before anybody has looked at what it asks for.
@@ -53,7 +56,10 @@ impl Context {
     /// does not know to the catcher alone; its context is empty.
     pub fn of<'r>(request: &'r Request<'_>) -> &'r Self {
         request.local_cache(|| Self {
-            origin: Origin { client: String::new(), request_id: String::new() },
+            origin: Origin {
+                client: String::new(),
+                request_id: String::new(),
+            },
             method: request.method(),
             path: request.uri().path().to_string(),
             began: Duration::ZERO,
@@ -68,7 +74,8 @@ impl Context {
 
     /// Names the caller in the log line.
     pub fn set_caller(&self, account: &Account) {
-        self.caller.get_or_init(|| format!("{}/{}", account.org, account.username));
+        self.caller
+            .get_or_init(|| format!("{}/{}", account.org, account.username));
     }
 }
 
@@ -83,7 +90,10 @@ pub struct Screening {
 #[rocket::async_trait]
 impl Fairing for Screening {
     fn info(&self) -> Info {
-        Info { name: "screening and log", kind: Kind::Request | Kind::Response }
+        Info {
+            name: "screening and log",
+            kind: Kind::Request | Kind::Response,
+        }
     }
 
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
@@ -92,7 +102,8 @@ impl Fairing for Screening {
             origin: Origin {
                 client: client_address(request, &self.trusted_proxies),
                 // Without randomness a request cannot be told from others, but can be answered.
-                request_id: random_id(self.ports.entropy.as_ref()).unwrap_or_else(|_| "none".into()),
+                request_id: random_id(self.ports.entropy.as_ref())
+                    .unwrap_or_else(|_| "none".into()),
             },
             method: request.method(),
             path: request.uri().path().to_string(),
@@ -135,7 +146,10 @@ pub fn dress(request: &Request<'_>, response: &mut Response<'_>) {
     }
     let context = Context::of(request);
     if context.is_screened() {
-        response.set_header(Header::new("X-Request-Id", context.origin.request_id.clone()));
+        response.set_header(Header::new(
+            "X-Request-Id",
+            context.origin.request_id.clone(),
+        ));
     }
 }
 
@@ -144,10 +158,13 @@ fn fault(request: &Request<'_>) -> Option<Error> {
     let headers = request.headers();
     let uri = request.uri();
     let uri_length = uri.path().as_str().len() + uri.query().map_or(0, |query| query.len() + 1);
-    let header_size: usize =
-        headers.iter().map(|header| header.name.as_str().len() + header.value.len() + 4).sum();
-    // RFC 9112 section 3.2. Rocket does not tell versions apart; every client that matters sends one.
-    if headers.get("Host").count() != 1 || request.host().is_none() {
+    let header_size: usize = headers
+        .iter()
+        .map(|header| header.name.as_str().len() + header.value.len() + 4)
+        .sum();
+    // RFC 9112 section 3.2. Rocket does not tell HTTP/1.0 apart, which may do without.
+    let hosts: Vec<&str> = headers.get("Host").collect();
+    if !matches!(hosts[..], [host] if Host::parse(host).is_ok()) {
         return Some(Error::BadRequest("Send exactly one Host field"));
     }
     if uri_length > LONGEST_URI {
@@ -156,7 +173,10 @@ fn fault(request: &Request<'_>) -> Option<Error> {
     if header_size > LARGEST_HEADER {
         return Some(Error::HeaderFieldsTooLarge);
     }
-    let changes = !matches!(request.method(), Method::Get | Method::Head | Method::Options);
+    let changes = !matches!(
+        request.method(),
+        Method::Get | Method::Head | Method::Options
+    );
     (changes && is_cross_site(request)).then_some(Error::CrossSite)
 }
 
@@ -170,19 +190,25 @@ fn is_cross_site(request: &Request<'_>) -> bool {
     let (Some(origin), Some(host)) = (headers.get_one("Origin"), headers.get_one("Host")) else {
         return false;
     };
-    origin.split_once("://").is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(host))
+    origin
+        .split_once("://")
+        .is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(host))
 }
 
 /// Rocket lets the first form field `_method` change the method of a POST before anybody can look.
 /// A form whose first field names the method that the request has now was such a POST.
 async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>) {
     const FIELD: &[u8] = b"_method=";
-    let is_form = request.content_type().is_some_and(|content_type| content_type.is_form());
+    let is_form = request
+        .content_type()
+        .is_some_and(|content_type| content_type.is_form());
     if !is_form || request.method() == Method::Post {
         return;
     }
     let start = data.peek(FIELD.len() + "options".len() + 1).await;
-    let named = start.strip_prefix(FIELD).and_then(|value| value.split(|byte| *byte == b'&').next());
+    let named = start
+        .strip_prefix(FIELD)
+        .and_then(|value| value.split(|byte| *byte == b'&').next());
     let method = request.method().as_str().as_bytes();
     if named.is_some_and(|named| named.eq_ignore_ascii_case(method)) {
         request.set_method(Method::Post);
@@ -192,11 +218,17 @@ async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>) {
 /// The client's address: the peer's, or, where the peer is a trusted proxy, the nearest address
 /// in `X-Forwarded-For` that is not one, counted from the right.
 fn client_address(request: &Request<'_>, trusted: &[IpNet]) -> String {
-    let Some(peer) = request.remote() else { return "local".into() };
+    let Some(peer) = request.remote() else {
+        return "local".into();
+    };
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.ip().to_canonical();
     let fields: Vec<&str> = request.headers().get("X-Forwarded-For").collect();
-    let mut hops = fields.iter().flat_map(|field| field.split(',')).rev().map(str::trim);
+    let mut hops = fields
+        .iter()
+        .flat_map(|field| field.split(','))
+        .rev()
+        .map(str::trim);
     while is_trusted(&client) {
         match hops.next().map(str::parse::<IpAddr>) {
             Some(Ok(address)) => client = address.to_canonical(),

@@ -42,8 +42,10 @@ use config::Config;
 pub async fn rocket(config: Config, ports: Ports) -> Result<Rocket<Build>, StartError> {
     let auth = Auth::open(&config, ports.clone()).await?;
     let db = auth.db.clone();
-    let screening =
-        fairings::Screening { ports, trusted_proxies: config.access.trusted_proxies };
+    let screening = fairings::Screening {
+        ports,
+        trusted_proxies: config.access.trusted_proxies,
+    };
     Ok(rocket::custom(config.rocket)
         .manage(auth)
         .attach(screening)

@@ -121,7 +121,15 @@ impl Auth {
         let db = Db::open(&config.database).await?;
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
-        Ok(Self { db, ports, gate, keys, tokens, demo, default_org })
+        Ok(Self {
+            db,
+            ports,
+            gate,
+            keys,
+            tokens,
+            demo,
+            default_org,
+        })
     }
 
     /// Lets a user in: opens a session, puts that on record, and issues its token.
@@ -141,10 +149,20 @@ impl Auth {
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
 
-        let token =
-            token::issue(&self.keys, &self.tokens, &account, &session_id, perms.clone(), now)
-                .map_err(|_| LogInError::Signing)?;
-        Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
+        let token = token::issue(
+            &self.keys,
+            &self.tokens,
+            &account,
+            &session_id,
+            perms.clone(),
+            now,
+        )
+        .map_err(|_| LogInError::Signing)?;
+        Ok(Issued {
+            token: Secret::new(token),
+            expires_in: self.tokens.ttl.as_secs(),
+            perms,
+        })
     }
 
     /// The account whose password this is. Every failure takes the same steps and the same time.
@@ -159,7 +177,10 @@ impl Auth {
         let stored = user.map(|user| user.password_hash);
 
         let again = credentials.password.clone();
-        let verdict = self.gate.verify(credentials.password, stored.clone()).await?;
+        let verdict = self
+            .gate
+            .verify(credentials.password, stored.clone())
+            .await?;
         let account = account.ok_or(LogInError::WrongCredentials)?;
         match verdict {
             Verdict::Wrong => return Err(LogInError::WrongCredentials),
@@ -173,7 +194,10 @@ impl Auth {
     /// If that fails, the next login tries again; this one goes on.
     async fn rehash(&self, account: &Account, password: Secret<String>, old: Option<String>) {
         let replaced = async {
-            let new = self.gate.hash(password, self.ports.entropy.as_ref()).await?;
+            let new = self
+                .gate
+                .hash(password, self.ports.entropy.as_ref())
+                .await?;
             let mut tx = self.db.begin().await?;
             let old = old.unwrap_or_default();
             users::replace_password_hash(tx.access(), account, &old, &new).await?;
@@ -202,7 +226,12 @@ impl Auth {
         .filter(|session| verified.lifetime <= session.lifetime)
         .ok_or(IdentifyError::InvalidToken)?;
         let perms = verified.perms;
-        Ok(Principal::new(verified.account, verified.session_id, session.grants, &perms))
+        Ok(Principal::new(
+            verified.account,
+            verified.session_id,
+            session.grants,
+            &perms,
+        ))
     }
 
     /// Ends the caller's session, on record.

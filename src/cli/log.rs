@@ -7,18 +7,23 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Starts the log, before anything else can write to it.
 ///
-/// What Rocket says of its own is left out: every 404 would be an error of its, and at debug it
-/// prints whole requests. A panic is one line like any other, without its message, which could
+/// What Rocket says of its own is left out: it writes to `log`, which nothing here listens to,
+/// since every 404 would be an error of its, and at debug it prints whole requests. A panic is one line like any other, without its message, which could
 /// hold what somebody sent.
 pub(super) fn start() {
-    let ours = Targets::new().with_target("stipend", Level::INFO).with_default(Level::WARN);
-    let ours = ours.with_target("rocket", tracing::level_filters::LevelFilter::OFF);
-    let ours = ours.with_target("_", tracing::level_filters::LevelFilter::OFF);
+    let ours = Targets::new()
+        .with_target("stipend", Level::INFO)
+        .with_default(Level::WARN);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_writer(std::io::stderr);
-    if tracing_subscriber::registry().with(ours).with(lines).try_init().is_err() {
+    if tracing_subscriber::registry()
+        .with(ours)
+        .with(lines)
+        .try_init()
+        .is_err()
+    {
         super::message("a log has been started already");
     }
     std::panic::set_hook(Box::new(|panic| {

@@ -16,10 +16,12 @@ pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
         ));
     }
     let place = access.clone();
-    let rocket = crate::rocket(config, ports).await?.attach(AdHoc::on_liftoff("say where", |rocket| {
-        let port = rocket.config().port;
-        Box::pin(async move { welcome(&place, port) })
-    }));
+    let rocket = crate::rocket(config, ports)
+        .await?
+        .attach(AdHoc::on_liftoff("say where", |rocket| {
+            let port = rocket.config().port;
+            Box::pin(async move { welcome(&place, port) })
+        }));
     match rocket.launch().await {
         Ok(_) => Ok(()),
         Err(error) => {

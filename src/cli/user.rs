@@ -34,7 +34,10 @@ const LONGEST_PASSWORD: usize = 1024;
 const OPERATOR: &str = "operator";
 
 pub(super) async fn run(command: Command, config: &Config, ports: Ports) -> Result<(), Failure> {
-    let Command::Add { name, password_file } = command;
+    let Command::Add {
+        name,
+        password_file,
+    } = command;
     let auth = Auth::open(config, ports).await?;
     let added = add(&auth, &name, password_file).await;
     auth.db.close().await;
@@ -42,13 +45,17 @@ pub(super) async fn run(command: Command, config: &Config, ports: Ports) -> Resu
 }
 
 async fn add(auth: &Auth, name: &str, password_file: Option<PathBuf>) -> Result<(), Failure> {
-    let account = auth.account(name).map_err(|error| Failure::Other(error.to_string()))?;
+    let account = auth
+        .account(name)
+        .map_err(|error| Failure::Other(error.to_string()))?;
     let password = read_password(password_file)?;
     let hash = auth.hash_password(password).await.map_err(other)?;
     let now = auth.ports.clock.now();
     let entropy = auth.ports.entropy.as_ref();
-    let origin =
-        Origin { client: "local".into(), request_id: random_id(entropy).map_err(other)? };
+    let origin = Origin {
+        client: "local".into(),
+        request_id: random_id(entropy).map_err(other)?,
+    };
     let grant_id = random_id(entropy).map_err(other)?;
     let record = Record {
         at: now,
@@ -68,7 +75,14 @@ async fn add(auth: &Auth, name: &str, password_file: Option<PathBuf>) -> Result<
         }
         let reason = "every user may read their own pay";
         grants::add(
-            tx.access(), &grant_id, &account, Permission::Read, &Reach::Own, reason, OPERATOR, now,
+            tx.access(),
+            &grant_id,
+            &account,
+            Permission::Read,
+            &Reach::Own,
+            reason,
+            OPERATOR,
+            now,
         )
         .await?;
         audit::append(tx.access(), &record).await?;
@@ -76,9 +90,15 @@ async fn add(auth: &Auth, name: &str, password_file: Option<PathBuf>) -> Result<
         Ok::<bool, StoreError>(true)
     };
     if !added.await.map_err(other)? {
-        return Err(Failure::Other(format!("the user {}/{} exists already", account.org, account.username)));
+        return Err(Failure::Other(format!(
+            "the user {}/{} exists already",
+            account.org, account.username
+        )));
     }
-    message(&format!("added {}/{}, who may read their own pay", account.org, account.username));
+    message(&format!(
+        "added {}/{}, who may read their own pay",
+        account.org, account.username
+    ));
     Ok(())
 }
 
@@ -88,8 +108,9 @@ fn other(error: impl std::error::Error) -> Failure {
 
 fn read_password(file: Option<PathBuf>) -> Result<Secret<String>, Failure> {
     let text = match file {
-        Some(path) => std::fs::read_to_string(&path)
-            .map_err(|error| Failure::Other(format!("{} cannot be read ({error})", path.display())))?,
+        Some(path) => std::fs::read_to_string(&path).map_err(|error| {
+            Failure::Other(format!("{} cannot be read ({error})", path.display()))
+        })?,
         None if std::io::stdin().is_terminal() => prompt()?,
         None => {
             let mut text = String::new();
@@ -105,7 +126,9 @@ fn read_password(file: Option<PathBuf>) -> Result<Secret<String>, Failure> {
         )));
     }
     if password.len() > LONGEST_PASSWORD {
-        return Err(Failure::Other(format!("a password has {LONGEST_PASSWORD} bytes at most")));
+        return Err(Failure::Other(format!(
+            "a password has {LONGEST_PASSWORD} bytes at most"
+        )));
     }
     Ok(Secret::new(password.to_owned()))
 }

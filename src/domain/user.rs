@@ -4,7 +4,9 @@ use std::fmt;
 
 /// The text is no name of that kind; the sentence says what a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a name is 1 to 64 of the characters a-z 0-9 . _ @ + -, and begins with a letter or a digit")]
+#[error(
+    "a name is 1 to 64 of the characters a-z 0-9 . _ @ + -, and begins with a letter or a digit"
+)]
 pub struct InvalidName;
 
 /// The longest name, in bytes (all of them ASCII).
@@ -16,8 +18,14 @@ fn parse(text: &str) -> Result<Box<str>, InvalidName> {
     let first = text.bytes().next().ok_or(InvalidName)?;
     let ok = text.len() <= LONGEST
         && (first.is_ascii_lowercase() || first.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._@+-".contains(&b));
-    if ok { Ok(text.into()) } else { Err(InvalidName) }
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._@+-".contains(&b));
+    if ok {
+        Ok(text.into())
+    } else {
+        Err(InvalidName)
+    }
 }
 
 macro_rules! name {
@@ -72,7 +80,10 @@ impl Account {
             Some((org, name)) => (OrgName::parse(org)?, name),
             None => (default_org.clone(), text),
         };
-        Ok(Self { org, username: Username::parse(name)? })
+        Ok(Self {
+            org,
+            username: Username::parse(name)?,
+        })
     }
 }
 
@@ -82,10 +93,26 @@ mod tests {
 
     #[test]
     fn a_name_has_one_form() {
-        for good in ["a", "jdoe", "0x", "ann.lee+pay@example.com", &"n".repeat(64)] {
+        for good in [
+            "a",
+            "jdoe",
+            "0x",
+            "ann.lee+pay@example.com",
+            &"n".repeat(64),
+        ] {
             assert_eq!(Username::parse(good).unwrap().as_str(), good);
         }
-        for bad in ["", " jdoe", "jdoe ", "Jdoe", "jdo\u{e9}", "a\0", "a/b", "-a", &"n".repeat(65)] {
+        for bad in [
+            "",
+            " jdoe",
+            "jdoe ",
+            "Jdoe",
+            "jdo\u{e9}",
+            "a\0",
+            "a/b",
+            "-a",
+            &"n".repeat(65),
+        ] {
             assert_eq!(Username::parse(bad), Err(InvalidName), "{bad:?}");
         }
     }
@@ -94,7 +121,10 @@ mod tests {
     fn a_user_name_may_bring_its_org() {
         let home = OrgName::parse("home").unwrap();
         let parsed = Account::parse("acme/ann", &home).unwrap();
-        assert_eq!((parsed.org.as_str(), parsed.username.as_str()), ("acme", "ann"));
+        assert_eq!(
+            (parsed.org.as_str(), parsed.username.as_str()),
+            ("acme", "ann")
+        );
         assert_eq!(Account::parse("ann", &home).unwrap().org, home);
         for bad in ["/ann", "acme/", "acme/ann/x", "/"] {
             assert_eq!(Account::parse(bad, &home), Err(InvalidName), "{bad}");

@@ -16,7 +16,13 @@ use crate::fairings::{self, Context};
 
 /// Every route.
 pub fn all() -> Vec<Route> {
-    [bearer::routes(), health::routes(), jwt::routes(), page::routes()].concat()
+    [
+        bearer::routes(),
+        health::routes(),
+        jwt::routes(),
+        page::routes(),
+    ]
+    .concat()
 }
 
 /// The routes that anybody may ask without a token. A test walks all others without one.
@@ -91,7 +97,9 @@ fn methods_of(request: &Request<'_>) -> Vec<Method> {
 fn matches(route: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     for pattern in route.split('/') {
-        let Some(segment) = segments.next() else { return false };
+        let Some(segment) = segments.next() else {
+            return false;
+        };
         if pattern.ends_with("..>") {
             return true;
         }

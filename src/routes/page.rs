@@ -39,14 +39,24 @@ pub(super) fn routes() -> Vec<rocket::Route> {
 #[rocket::get("/")]
 fn index() -> Result<Asset, Error> {
     let file = FILES.by_name.get(INDEX).ok_or(Error::Internal)?;
-    Ok(Asset { file, caching: "no-cache" })
+    Ok(Asset {
+        file,
+        caching: "no-cache",
+    })
 }
 
 #[rocket::get("/assets/<version>/<file..>")]
 fn asset(version: &str, file: PathBuf) -> Result<Asset, Error> {
-    let name = file.to_str().filter(|name| *name != INDEX && version == FILES.version);
-    let file = name.and_then(|name| FILES.by_name.get(name)).ok_or(Error::NotFound)?;
-    Ok(Asset { file, caching: "public, max-age=31536000, immutable" })
+    let name = file
+        .to_str()
+        .filter(|name| *name != INDEX && version == FILES.version);
+    let file = name
+        .and_then(|name| FILES.by_name.get(name))
+        .ok_or(Error::NotFound)?;
+    Ok(Asset {
+        file,
+        caching: "public, max-age=31536000, immutable",
+    })
 }
 
 struct Files {
@@ -84,7 +94,11 @@ impl Files {
         let by_name = embedded
             .into_iter()
             .map(|(name, data)| {
-                let data = if name == INDEX { with_version(&data, &version) } else { data };
+                let data = if name == INDEX {
+                    with_version(&data, &version)
+                } else {
+                    data
+                };
                 let file = File::prepare(&name, data);
                 (name, file)
             })
@@ -94,7 +108,10 @@ impl Files {
 }
 
 fn with_version(index: &[u8], version: &str) -> Cow<'static, [u8]> {
-    String::from_utf8_lossy(index).replace(VERSION, version).into_bytes().into()
+    String::from_utf8_lossy(index)
+        .replace(VERSION, version)
+        .into_bytes()
+        .into()
 }
 
 fn short(hash: &[u8]) -> String {
@@ -110,9 +127,17 @@ impl File {
         } else {
             content_type
         };
-        let etag = format!("\"{}\"", short(digest::digest(&digest::SHA256, &plain).as_ref()));
+        let etag = format!(
+            "\"{}\"",
+            short(digest::digest(&digest::SHA256, &plain).as_ref())
+        );
         let gzip = gzip(&plain).ok().filter(|gzip| gzip.len() < plain.len());
-        Self { content_type, etag, plain, gzip }
+        Self {
+            content_type,
+            etag,
+            plain,
+            gzip,
+        }
     }
 }
 
@@ -135,23 +160,42 @@ impl<'r> Responder<'r, 'static> for Asset {
             .header(Header::new("Cache-Control", self.caching))
             .header(Header::new("Vary", "Accept-Encoding"))
             .header(Header::new("ETag", etag.clone()));
-        let tags = request.headers().get("If-None-Match").flat_map(|field| field.split(','));
-        if tags.map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == "*" || tag == etag) {
+        let tags = request
+            .headers()
+            .get("If-None-Match")
+            .flat_map(|field| field.split(','));
+        if tags
+            .map(|tag| tag.trim().trim_start_matches("W/"))
+            .any(|tag| tag == "*" || tag == etag)
+        {
             return response.status(Status::NotModified).ok();
         }
         if gzip.is_some() {
             response.header(Header::new("Content-Encoding", "gzip"));
         }
         let body = gzip.unwrap_or(&self.file.plain);
-        response.header(self.file.content_type.clone()).sized_body(body.len(), Cursor::new(body)).ok()
+        response
+            .header(self.file.content_type.clone())
+            .sized_body(body.len(), Cursor::new(body))
+            .ok()
     }
 }
 
 /// Whether the client takes gzip (RFC 9110 section 12.5.3).
 fn accepts_gzip(request: &Request<'_>) -> bool {
-    let codings = request.headers().get("Accept-Encoding").flat_map(|field| field.split(','));
-    codings.map(|coding| coding.split_once(';').unwrap_or((coding, ""))).any(|(name, weight)| {
-        let weight = weight.trim().strip_prefix("q=").unwrap_or("1").parse().unwrap_or(0.0);
-        name.trim().eq_ignore_ascii_case("gzip") && weight > 0.0
-    })
+    let codings = request
+        .headers()
+        .get("Accept-Encoding")
+        .flat_map(|field| field.split(','));
+    codings
+        .map(|coding| coding.split_once(';').unwrap_or((coding, "")))
+        .any(|(name, weight)| {
+            let weight = weight
+                .trim()
+                .strip_prefix("q=")
+                .unwrap_or("1")
+                .parse()
+                .unwrap_or(0.0);
+            name.trim().eq_ignore_ascii_case("gzip") && weight > 0.0
+        })
 }

@@ -93,17 +93,20 @@ impl<'a> Record<'a> {
 /// Appends a record, in the transaction of what it records.
 pub async fn append(access: Access<'_>, record: &Record<'_>) -> Result<(), StoreError> {
     let grants = (!record.grants.is_empty()).then(|| json_array(&record.grants));
-    execute!(access, sqlx::query(APPEND)
-        .bind(record.at.as_millis())
-        .bind(record.org)
-        .bind(record.actor)
-        .bind(record.session_id)
-        .bind(record.action.name())
-        .bind(record.permission.map(Permission::name))
-        .bind(grants.clone())
-        .bind(json_array(&record.subjects))
-        .bind(&record.origin.client)
-        .bind(&record.origin.request_id))?;
+    execute!(
+        access,
+        sqlx::query(APPEND)
+            .bind(record.at.as_millis())
+            .bind(record.org)
+            .bind(record.actor)
+            .bind(record.session_id)
+            .bind(record.action.name())
+            .bind(record.permission.map(Permission::name))
+            .bind(grants.clone())
+            .bind(json_array(&record.subjects))
+            .bind(&record.origin.client)
+            .bind(&record.origin.request_id)
+    )?;
     Ok(())
 }
 

@@ -41,16 +41,19 @@ pub async fn add(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (kind, name) = reach.columns();
-    execute!(access, sqlx::query(ADD)
-        .bind(holder.org.as_str())
-        .bind(grant_id)
-        .bind(holder.username.as_str())
-        .bind(permission.name())
-        .bind(kind)
-        .bind(name)
-        .bind(reason)
-        .bind(granted_by)
-        .bind(now.as_millis()))?;
+    execute!(
+        access,
+        sqlx::query(ADD)
+            .bind(holder.org.as_str())
+            .bind(grant_id)
+            .bind(holder.username.as_str())
+            .bind(permission.name())
+            .bind(kind)
+            .bind(name)
+            .bind(reason)
+            .bind(granted_by)
+            .bind(now.as_millis())
+    )?;
     Ok(())
 }
 
@@ -60,9 +63,11 @@ pub async fn list_permissions(
     holder: &Account,
     today: Day,
 ) -> Result<Vec<String>, StoreError> {
-    Ok(on!(access, connection => sqlx::query_scalar(LIST_PERMISSIONS)
+    Ok(
+        on!(access, connection => sqlx::query_scalar(LIST_PERMISSIONS)
         .bind(holder.org.as_str())
         .bind(holder.username.as_str())
         .bind(today.to_string())
-        .fetch_all(connection))?)
+        .fetch_all(connection))?,
+    )
 }

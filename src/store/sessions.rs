@@ -56,7 +56,11 @@ impl Row {
         let permission = Permission::parse(&permission);
         let reach = Reach::from_columns(&kind, self.reach_name.as_deref());
         match (permission, reach) {
-            (Some(permission), Some(reach)) => Ok(Some(Grant { grant_id, permission, reach })),
+            (Some(permission), Some(reach)) => Ok(Some(Grant {
+                grant_id,
+                permission,
+                reach,
+            })),
             _ => Err(StoreError::Impossible("grants")),
         }
     }
@@ -70,12 +74,15 @@ pub async fn open(
     now: Timestamp,
     lifetime: Duration,
 ) -> Result<(), StoreError> {
-    execute!(access, sqlx::query(OPEN)
-        .bind(account.org.as_str())
-        .bind(session_id)
-        .bind(account.username.as_str())
-        .bind(now.as_millis())
-        .bind(now.plus(lifetime).as_millis()))?;
+    execute!(
+        access,
+        sqlx::query(OPEN)
+            .bind(account.org.as_str())
+            .bind(session_id)
+            .bind(account.username.as_str())
+            .bind(now.as_millis())
+            .bind(now.plus(lifetime).as_millis())
+    )?;
     Ok(())
 }
 
@@ -86,10 +93,13 @@ pub async fn end(
     session_id: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    execute!(access, sqlx::query(END)
-        .bind(account.org.as_str())
-        .bind(session_id)
-        .bind(now.as_millis()))?;
+    execute!(
+        access,
+        sqlx::query(END)
+            .bind(account.org.as_str())
+            .bind(session_id)
+            .bind(now.as_millis())
+    )?;
     Ok(())
 }
 
@@ -108,7 +118,9 @@ pub async fn find_live(
         .bind(now.day().to_string())
         .fetch_all(connection))?;
 
-    let Some(first) = rows.first() else { return Ok(None) };
+    let Some(first) = rows.first() else {
+        return Ok(None);
+    };
     let lifetime = u64::try_from(first.expires_at.saturating_sub(first.created_at))
         .map_err(|_| StoreError::Impossible("sessions"))?;
     let is_demo = first.demo != 0;

@@ -51,12 +51,20 @@ pub async fn add(
     password_hash: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    execute!(access.reborrow(), sqlx::query(ADD_ORG).bind(account.org.as_str()).bind(now.as_millis()))?;
-    let added = execute!(access, sqlx::query(ADD)
-        .bind(account.org.as_str())
-        .bind(account.username.as_str())
-        .bind(password_hash)
-        .bind(now.as_millis()))?;
+    execute!(
+        access.reborrow(),
+        sqlx::query(ADD_ORG)
+            .bind(account.org.as_str())
+            .bind(now.as_millis())
+    )?;
+    let added = execute!(
+        access,
+        sqlx::query(ADD)
+            .bind(account.org.as_str())
+            .bind(account.username.as_str())
+            .bind(password_hash)
+            .bind(now.as_millis())
+    )?;
     Ok(added == 1)
 }
 
@@ -67,10 +75,13 @@ pub async fn replace_password_hash(
     old: &str,
     new: &str,
 ) -> Result<(), StoreError> {
-    execute!(access, sqlx::query(REPLACE_PASSWORD_HASH)
-        .bind(account.org.as_str())
-        .bind(account.username.as_str())
-        .bind(old)
-        .bind(new))?;
+    execute!(
+        access,
+        sqlx::query(REPLACE_PASSWORD_HASH)
+            .bind(account.org.as_str())
+            .bind(account.username.as_str())
+            .bind(old)
+            .bind(new)
+    )?;
     Ok(())
 }
