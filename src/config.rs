@@ -239,26 +239,24 @@ fn refuse_unknown_settings(settings: &Figment) -> Result<(), ConfigError> {
         .flat_map(|settings| settings.keys().map(String::as_str));
     let known: Vec<&str> = own.chain(ROCKET_SETTINGS.iter().copied()).collect();
 
-    for (profile, settings) in settings.data().map_err(malformed)? {
-        for key in settings
-            .keys()
-            .map(String::as_str)
-            .filter(|key| !known.contains(key))
-        {
-            let hint = match key {
-                "ip_header" => "to believe a proxy, set `trusted_proxies`".to_owned(),
-                _ => known
-                    .iter()
-                    .min_by_key(|name| strsim::damerau_levenshtein(key, name))
-                    .map(|name| format!("the nearest known one is `{name}`"))
-                    .unwrap_or_default(),
-            };
-            return Err(ConfigError(format!(
-                "unknown setting `{key}` in profile `{profile}`: {hint} (Rocket.toml lists them all)"
-            )));
-        }
-    }
-    Ok(())
+    let profiles = settings.data().map_err(malformed)?;
+    let mut set = profiles
+        .iter()
+        .flat_map(|(profile, settings)| settings.keys().map(move |key| (profile, key.as_str())));
+    let Some((profile, key)) = set.find(|(_, key)| !known.contains(key)) else {
+        return Ok(());
+    };
+    let hint = match key {
+        "ip_header" => "to believe a proxy, set `trusted_proxies`".to_owned(),
+        _ => known
+            .iter()
+            .min_by_key(|name| strsim::damerau_levenshtein(key, name))
+            .map(|name| format!("the nearest known one is `{name}`"))
+            .unwrap_or_default(),
+    };
+    Err(ConfigError(format!(
+        "unknown setting `{key}` in profile `{profile}`: {hint} (Rocket.toml lists them all)"
+    )))
 }
 
 fn malformed(error: rocket::figment::Error) -> ConfigError {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rocket::fairing::{Fairing, Info, Kind};
-use rocket::http::uri::{Host, Origin as Path};
+use rocket::http::uri::{Host, Origin as Uri};
 use rocket::http::{Header, Method};
 use rocket::{Data, Request, Response};
 
@@ -17,6 +17,8 @@ use crate::entropy::random_id;
 use crate::error::Error;
 use crate::store::audit::Origin;
 
+/// A path that no route has.
+const NOWHERE: Uri<'static> = rocket::uri!("/.refused");
 const LONGEST_URI: usize = 8 * 1024;
 const LARGEST_HEADER: usize = 64 * 1024;
 
@@ -114,7 +116,7 @@ impl Fairing for Screening {
         if let Some(error) = fault(request) {
             error.leave(request);
             // No route is there, so the catcher answers, and finds the error.
-            request.set_uri(Path::ROOT.map_path(|_| "/.refused").unwrap_or(Path::ROOT));
+            request.set_uri(NOWHERE);
         }
     }
 

@@ -7,6 +7,7 @@ mod migrate;
 mod serve;
 mod user;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -92,12 +93,15 @@ fn run(command: Command) -> Result<(), Failure> {
     })
 }
 
-#[expect(clippy::print_stderr, reason = "messages go to standard error")]
+/// Writes a line for people to standard error.
 fn message(text: &str) {
-    eprintln!("{text}");
+    if let Err(error) = writeln!(std::io::stderr(), "{text}") {
+        // Nobody reads them; that is no reason to stop.
+        tracing::debug!(%error, "a message was not read");
+    }
 }
 
-#[expect(clippy::print_stdout, reason = "data goes to standard output")]
-fn data(text: &str) {
-    println!("{text}");
+/// Writes lines to standard output, whose reader may have gone.
+fn data(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{text}")
 }

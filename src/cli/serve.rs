@@ -37,9 +37,12 @@ fn welcome(access: &Access, port: u16) {
         std::net::IpAddr::V6(address) => format!("http://[{address}]:{port}/"),
         std::net::IpAddr::V4(address) => format!("http://{address}:{port}/"),
     };
-    data(&format!("Stipend is at {url}"));
+    let mut text = format!("Stipend is at {url}");
     if access.demo {
-        data("Demo data: sign in as twilio with the password ahoy");
+        text.push_str("\nDemo data: sign in as twilio with the password ahoy");
+    }
+    if let Err(error) = data(&text) {
+        tracing::warn!(%error, "nobody reads where the server is");
     }
 }
 

@@ -1,1 +1,60 @@
+//! Every statement is valid on both databases.
 
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::{audit, grants, open, rates, sessions, users};
+use crate::config::{Database, Secret};
+use crate::store::Db;
+
+fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
+    [
+        audit::STATEMENTS,
+        grants::STATEMENTS,
+        open::STATEMENTS,
+        rates::STATEMENTS,
+        sessions::STATEMENTS,
+        users::STATEMENTS,
+    ]
+    .concat()
+    .into_iter()
+}
+
+#[tokio::test]
+async fn every_statement_can_be_prepared_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(&Database::Sqlite(folder.path().join("test.db")))
+        .await
+        .unwrap();
+    let Db::Sqlite { writer, .. } = db else {
+        panic!("not SQLite")
+    };
+    for (name, sql) in statements() {
+        let prepared = writer.prepare(sqlx::SqlStr::from_static(sql)).await;
+        assert!(prepared.is_ok(), "{name}: {}", prepared.unwrap_err());
+    }
+}
+
+#[tokio::test]
+async fn every_statement_can_be_prepared_on_postgresql() {
+    let Ok(base) = std::env::var("TEST_DATABASE_URL") else {
+        println!("left out: TEST_DATABASE_URL names no PostgreSQL");
+        return;
+    };
+    let mut connection = PgConnection::connect(&base).await.unwrap();
+    connection
+        .execute("CREATE SCHEMA IF NOT EXISTS every_statement")
+        .await
+        .unwrap();
+    let separator = if base.contains('?') { '&' } else { '?' };
+    let url = format!("{base}{separator}options[search_path]=every_statement");
+    let Db::Postgres(pool) = Db::open(&Database::Postgres(Secret::new(url)))
+        .await
+        .unwrap()
+    else {
+        panic!("not PostgreSQL");
+    };
+    for (name, sql) in statements() {
+        let prepared = pool.prepare(sqlx::SqlStr::from_static(sql)).await;
+        assert!(prepared.is_ok(), "{name}: {}", prepared.unwrap_err());
+    }
+}

@@ -29,9 +29,11 @@ pub struct Answer {
 impl Answer {
     /// The value of a header field.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).filter_map(|line| line.split_once(": ")).find_map(
-            |(field, value)| field.eq_ignore_ascii_case(name).then_some(value),
-        )
+        self.head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .find_map(|(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
     }
 }
 
@@ -57,7 +59,11 @@ impl Server {
     /// Starts a server on a database.
     pub fn start_on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let log = database.folder.path().join("log.jsonl");
-        let lines = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let lines = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let mut child = command(database.folder.path(), settings)
             .env("ROCKET_DATABASE_URL", &database.url)
             .stdout(Stdio::piped())
@@ -65,13 +71,20 @@ impl Server {
             .spawn()
             .unwrap();
         let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut said)
+            .unwrap();
         let Some(address) = said.trim().strip_prefix("Stipend is at http://") else {
             let why = std::fs::read_to_string(&log).unwrap();
             panic!("the server did not start: {said:?} {why}");
         };
         let address = address.trim_end_matches('/').parse().unwrap();
-        Self { child, address, database, log }
+        Self {
+            child,
+            address,
+            database,
+            log,
+        }
     }
 
     /// Its process id.
@@ -87,8 +100,12 @@ impl Server {
     /// A connection to it, with a time-out on everything.
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        stream
+            .set_write_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream
     }
 
@@ -102,7 +119,11 @@ impl Server {
         let text = String::from_utf8_lossy(&received);
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
+        Some(Answer {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        })
     }
 
     /// One well-formed request; `headers` are whole lines.
@@ -113,7 +134,9 @@ impl Server {
             text.push_str("\r\n");
         }
         let length = body.len();
-        text.push_str(&format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"));
+        text.push_str(&format!(
+            "Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        ));
         self.send(text.as_bytes()).expect("an answer")
     }
 
@@ -127,13 +150,24 @@ impl Server {
 
     /// The answer to a read of pay.
     pub fn read_pay(&self, token: &str) -> Answer {
-        self.request("GET", "/bearer", &[&format!("Authorization: Bearer {token}")], "")
+        self.request(
+            "GET",
+            "/bearer",
+            &[&format!("Authorization: Bearer {token}")],
+            "",
+        )
     }
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits until it has exited; its exit code, if it was not killed.
