@@ -66,14 +66,9 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose [`monotonic`](Clock::monotonic) time begins now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the port's one real implementation"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the port's one real implementation")]
     pub fn new() -> Self {
-        Self {
-            started: std::time::Instant::now(),
-        }
+        Self { started: std::time::Instant::now() }
     }
 }
 
@@ -84,10 +79,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the port's one real implementation"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the port's one real implementation")]
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(0).plus(since.unwrap_or_default())
@@ -105,22 +97,13 @@ mod tests {
     #[test]
     fn a_day_is_written_as_sortable_text() {
         assert_eq!(Timestamp::from_millis(0).day().to_string(), "1970-01-01");
-        assert_eq!(
-            Timestamp::from_millis(1_709_251_199_999).day().to_string(),
-            "2024-02-29"
-        );
-        assert_eq!(
-            Timestamp::from_millis(1_709_251_200_000).day().to_string(),
-            "2024-03-01"
-        );
+        assert_eq!(Timestamp::from_millis(1_709_251_199_999).day().to_string(), "2024-02-29");
+        assert_eq!(Timestamp::from_millis(1_709_251_200_000).day().to_string(), "2024-03-01");
     }
 
     #[test]
     fn time_never_overflows() {
-        assert_eq!(
-            Timestamp(i64::MAX).plus(Duration::from_secs(1)),
-            Timestamp(i64::MAX)
-        );
+        assert_eq!(Timestamp(i64::MAX).plus(Duration::from_secs(1)), Timestamp(i64::MAX));
         assert_eq!(Timestamp(-1).as_secs(), -1);
     }
 }

@@ -49,8 +49,10 @@ impl ConfigError {
 /// All settings.
 #[derive(Debug)]
 pub struct Config {
-    /// What Rocket itself needs: address, port, workers, limits, shutdown.
+    /// What Rocket itself needs: address, port, limits, shutdown.
     pub rocket: Figment,
+    /// How many threads answer requests.
+    pub workers: usize,
     /// Where the data lives.
     pub database: Database,
     /// What tokens say and how long they live.
@@ -163,16 +165,8 @@ impl Default for Raw {
 
 /// The settings of Rocket's that may be set. Left out: `ident`, `ip_header`, `log_level` and
 /// `cli_colors`, which Stipend decides itself, and those of Rocket features that it does not use.
-const ROCKET_SETTINGS: &[&str] = &[
-    "address",
-    "port",
-    "workers",
-    "max_blocking",
-    "keep_alive",
-    "limits",
-    "shutdown",
-    "temp_dir",
-];
+const ROCKET_SETTINGS: &[&str] =
+    &["address", "port", "workers", "max_blocking", "keep_alive", "limits", "shutdown", "temp_dir"];
 
 /// Variables in Rocket's namespace that say where settings are rather than what they are.
 const NOT_SETTINGS: &[&str] = &["profile", "config"];
@@ -219,6 +213,7 @@ impl Config {
                 address: rocket.address,
                 port: rocket.port,
             },
+            workers: rocket.workers,
             // No software version in answers, and no header that names its own sender.
             rocket: figment
                 .merge(("ident", false))
@@ -233,10 +228,7 @@ impl Config {
 /// not wait for the day when it is.
 fn refuse_unknown_settings(settings: &Figment) -> Result<(), ConfigError> {
     let own = serde_json::to_value(Raw::default()).unwrap_or_default();
-    let own = own
-        .as_object()
-        .into_iter()
-        .flat_map(|settings| settings.keys().map(String::as_str));
+    let own = own.as_object().into_iter().flat_map(|settings| settings.keys().map(String::as_str));
     let known: Vec<&str> = own.chain(ROCKET_SETTINGS.iter().copied()).collect();
 
     let profiles = settings.data().map_err(malformed)?;
@@ -262,13 +254,8 @@ fn refuse_unknown_settings(settings: &Figment) -> Result<(), ConfigError> {
 fn malformed(error: rocket::figment::Error) -> ConfigError {
     use rocket::figment::error::Kind;
     let key = error.path.join(".");
-    let source = error
-        .metadata
-        .as_ref()
-        .map(|metadata| metadata.name.to_string());
-    let from = source
-        .map(|name| format!(" (from {name})"))
-        .unwrap_or_default();
+    let source = error.metadata.as_ref().map(|metadata| metadata.name.to_string());
+    let from = source.map(|name| format!(" (from {name})")).unwrap_or_default();
     let what = match &error.kind {
         // Figment's own text would show the value, and a value may be a secret.
         Kind::InvalidType(_, expected) => format!("must be {expected}"),
@@ -295,9 +282,7 @@ fn database(url: &str) -> Result<Database, ConfigError> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Ok(Database::Postgres(Secret::new(url.to_owned())));
     }
-    let path = url
-        .strip_prefix("sqlite://")
-        .or_else(|| url.strip_prefix("sqlite:"));
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
     match path.map(|path| path.split_once('?').map_or(path, |(path, _)| path)) {
         Some(path) if !path.is_empty() && path != ":memory:" => {
             Ok(Database::Sqlite(PathBuf::from(path)))
@@ -333,11 +318,7 @@ fn key_source(value: Option<String>, file: Option<PathBuf>) -> Result<KeySource,
 }
 
 fn passwords(memory_kib: u32, iterations: u32) -> Result<Passwords, ConfigError> {
-    let least = if iterations == 1 {
-        LEAST_MEMORY_KIB_IN_ONE_PASS
-    } else {
-        LEAST_MEMORY_KIB
-    };
+    let least = if iterations == 1 { LEAST_MEMORY_KIB_IN_ONE_PASS } else { LEAST_MEMORY_KIB };
     if !(1..=MOST_ITERATIONS).contains(&iterations) {
         return Err(ConfigError(format!(
             "setting `argon2_iterations` must be from 1 to {MOST_ITERATIONS}"
@@ -349,8 +330,5 @@ fn passwords(memory_kib: u32, iterations: u32) -> Result<Passwords, ConfigError>
              argon2_iterations = {iterations}) to {MOST_MEMORY_KIB}"
         )));
     }
-    Ok(Passwords {
-        memory_kib,
-        iterations,
-    })
+    Ok(Passwords { memory_kib, iterations })
 }

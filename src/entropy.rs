@@ -19,10 +19,7 @@ pub struct SystemEntropy(ring::rand::SystemRandom);
 
 impl SystemEntropy {
     /// The operating system's generator.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the port's one real implementation"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the port's one real implementation")]
     pub fn new() -> Self {
         Self(ring::rand::SystemRandom::new())
     }

@@ -125,9 +125,9 @@ impl Error {
                 r#"{REALM}, error="invalid_token", error_description="The token is not valid""#
             )),
             Self::AmbiguousCredentials => Some(format!(r#"{REALM}, error="invalid_request""#)),
-            Self::InsufficientScope(needed) => Some(format!(
-                r#"{REALM}, error="insufficient_scope", scope="{needed}""#
-            )),
+            Self::InsufficientScope(needed) => {
+                Some(format!(r#"{REALM}, error="insufficient_scope", scope="{needed}""#))
+            }
             _ => None,
         }
     }
@@ -199,10 +199,8 @@ pub fn prefers_json(request: &Request<'_>) -> bool {
     let Some(accept) = request.accept() else {
         return false;
     };
-    let json = weight(accept, &MediaType::JSON).max(weight(
-        accept,
-        &MediaType::new("application", "problem+json"),
-    ));
+    let json = weight(accept, &MediaType::JSON)
+        .max(weight(accept, &MediaType::new("application", "problem+json")));
     json > weight(accept, &MediaType::Plain)
 }
 

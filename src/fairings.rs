@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rocket::fairing::{Fairing, Info, Kind};
-use rocket::http::uri::{Host, Origin as Uri};
+use rocket::http::uri::Host;
 use rocket::http::{Header, Method};
 use rocket::{Data, Request, Response};
 
@@ -17,8 +17,6 @@ use crate::entropy::random_id;
 use crate::error::Error;
 use crate::store::audit::Origin;
 
-/// A path that no route has.
-const NOWHERE: Uri<'static> = rocket::uri!("/.refused");
 const LONGEST_URI: usize = 8 * 1024;
 const LARGEST_HEADER: usize = 64 * 1024;
 
@@ -36,10 +34,7 @@ const HEADERS: &[(&str, &str)] = &[
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
-    (
-        "Permissions-Policy",
-        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    ),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
 
 /// What is known of a request before anybody has looked at what it asks for.
@@ -58,10 +53,7 @@ impl Context {
     /// does not know to the catcher alone; its context is empty.
     pub fn of<'r>(request: &'r Request<'_>) -> &'r Self {
         request.local_cache(|| Self {
-            origin: Origin {
-                client: String::new(),
-                request_id: String::new(),
-            },
+            origin: Origin { client: String::new(), request_id: String::new() },
             method: request.method(),
             path: request.uri().path().to_string(),
             began: Duration::ZERO,
@@ -76,8 +68,7 @@ impl Context {
 
     /// Names the caller in the log line.
     pub fn set_caller(&self, account: &Account) {
-        self.caller
-            .get_or_init(|| format!("{}/{}", account.org, account.username));
+        self.caller.get_or_init(|| format!("{}/{}", account.org, account.username));
     }
 }
 
@@ -92,10 +83,7 @@ pub struct Screening {
 #[rocket::async_trait]
 impl Fairing for Screening {
     fn info(&self) -> Info {
-        Info {
-            name: "screening and log",
-            kind: Kind::Request | Kind::Response,
-        }
+        Info { name: "screening and log", kind: Kind::Request | Kind::Response }
     }
 
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
@@ -116,7 +104,7 @@ impl Fairing for Screening {
         if let Some(error) = fault(request) {
             error.leave(request);
             // No route is there, so the catcher answers, and finds the error.
-            request.set_uri(NOWHERE);
+            request.set_uri(rocket::uri!("/.refused"));
         }
     }
 
@@ -148,10 +136,7 @@ pub fn dress(request: &Request<'_>, response: &mut Response<'_>) {
     }
     let context = Context::of(request);
     if context.is_screened() {
-        response.set_header(Header::new(
-            "X-Request-Id",
-            context.origin.request_id.clone(),
-        ));
+        response.set_header(Header::new("X-Request-Id", context.origin.request_id.clone()));
     }
 }
 
@@ -160,10 +145,8 @@ fn fault(request: &Request<'_>) -> Option<Error> {
     let headers = request.headers();
     let uri = request.uri();
     let uri_length = uri.path().as_str().len() + uri.query().map_or(0, |query| query.len() + 1);
-    let header_size: usize = headers
-        .iter()
-        .map(|header| header.name.as_str().len() + header.value.len() + 4)
-        .sum();
+    let header_size: usize =
+        headers.iter().map(|header| header.name.as_str().len() + header.value.len() + 4).sum();
     // RFC 9112 section 3.2. Rocket does not tell HTTP/1.0 apart, which may do without.
     let hosts: Vec<&str> = headers.get("Host").collect();
     if !matches!(hosts[..], [host] if Host::parse(host).is_ok()) {
@@ -175,10 +158,7 @@ fn fault(request: &Request<'_>) -> Option<Error> {
     if header_size > LARGEST_HEADER {
         return Some(Error::HeaderFieldsTooLarge);
     }
-    let changes = !matches!(
-        request.method(),
-        Method::Get | Method::Head | Method::Options
-    );
+    let changes = !matches!(request.method(), Method::Get | Method::Head | Method::Options);
     (changes && is_cross_site(request)).then_some(Error::CrossSite)
 }
 
@@ -192,25 +172,20 @@ fn is_cross_site(request: &Request<'_>) -> bool {
     let (Some(origin), Some(host)) = (headers.get_one("Origin"), headers.get_one("Host")) else {
         return false;
     };
-    origin
-        .split_once("://")
-        .is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(host))
+    origin.split_once("://").is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(host))
 }
 
 /// Rocket lets the first form field `_method` change the method of a POST before anybody can look.
 /// A form whose first field names the method that the request has now was such a POST.
 async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>) {
     const FIELD: &[u8] = b"_method=";
-    let is_form = request
-        .content_type()
-        .is_some_and(|content_type| content_type.is_form());
+    let is_form = request.content_type().is_some_and(|content_type| content_type.is_form());
     if !is_form || request.method() == Method::Post {
         return;
     }
     let start = data.peek(FIELD.len() + "options".len() + 1).await;
-    let named = start
-        .strip_prefix(FIELD)
-        .and_then(|value| value.split(|byte| *byte == b'&').next());
+    let named =
+        start.strip_prefix(FIELD).and_then(|value| value.split(|byte| *byte == b'&').next());
     let method = request.method().as_str().as_bytes();
     if named.is_some_and(|named| named.eq_ignore_ascii_case(method)) {
         request.set_method(Method::Post);
@@ -226,11 +201,7 @@ fn client_address(request: &Request<'_>, trusted: &[IpNet]) -> String {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.ip().to_canonical();
     let fields: Vec<&str> = request.headers().get("X-Forwarded-For").collect();
-    let mut hops = fields
-        .iter()
-        .flat_map(|field| field.split(','))
-        .rev()
-        .map(str::trim);
+    let mut hops = fields.iter().flat_map(|field| field.split(',')).rev().map(str::trim);
     while is_trusted(&client) {
         match hops.next().map(str::parse::<IpAddr>) {
             Some(Ok(address)) => client = address.to_canonical(),

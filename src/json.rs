@@ -61,11 +61,7 @@ mod tests {
             br#"{"a":"\ud800"}"#,
         ];
         for bytes in bad {
-            assert!(
-                parse_object(bytes).is_err(),
-                "{}",
-                String::from_utf8_lossy(bytes)
-            );
+            assert!(parse_object(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
         }
     }
 

@@ -32,26 +32,19 @@ pub mod policy;
 pub mod routes;
 pub mod store;
 
-use rocket::fairing::AdHoc;
 use rocket::{Build, Rocket};
 
 use auth::{Auth, Ports, StartError};
 use config::Config;
 
-/// The application, ready to launch: the database is open and its schema up to date.
+/// The application, ready to launch: the database is open and its schema up to date. Whoever
+/// launches it closes the database of its [`Auth`] when it has stopped, after the last request.
 pub async fn rocket(config: Config, ports: Ports) -> Result<Rocket<Build>, StartError> {
     let auth = Auth::open(&config, ports.clone()).await?;
-    let db = auth.db.clone();
-    let screening = fairings::Screening {
-        ports,
-        trusted_proxies: config.access.trusted_proxies,
-    };
+    let screening = fairings::Screening { ports, trusted_proxies: config.access.trusted_proxies };
     Ok(rocket::custom(config.rocket)
         .manage(auth)
         .attach(screening)
-        .attach(AdHoc::on_shutdown("close the database", move |_| {
-            Box::pin(async move { db.close().await })
-        }))
         .mount("/", routes::all())
         .register("/", [routes::catcher()]))
 }

@@ -55,11 +55,7 @@ impl Principal {
     pub fn new(account: Account, session_id: String, grants: Vec<Grant>, perms: &[String]) -> Self {
         let named = |grant: &Grant| perms.iter().any(|perm| perm == grant.permission.name());
         let grants = grants.into_iter().filter(named).collect();
-        Self {
-            account,
-            session_id,
-            grants,
-        }
+        Self { account, session_id, grants }
     }
 
     /// Who is asking.
@@ -77,9 +73,7 @@ impl Principal {
         let mut grants = self.grants.clone();
         grants.retain(|grant| grant.permission == P::PERMISSION);
         if grants.is_empty() {
-            return Err(Denied {
-                needed: P::PERMISSION,
-            });
+            return Err(Denied { needed: P::PERMISSION });
         }
         Ok(Allowed {
             account: self.account.clone(),
@@ -158,14 +152,11 @@ mod tests {
             org: OrgName::parse("acme").unwrap(),
             username: Username::parse("ann").unwrap(),
         };
-        let grants = permissions
-            .iter()
-            .enumerate()
-            .map(|(i, &permission)| Grant {
-                grant_id: i.to_string(),
-                permission,
-                reach: Reach::Org,
-            });
+        let grants = permissions.iter().enumerate().map(|(i, &permission)| Grant {
+            grant_id: i.to_string(),
+            permission,
+            reach: Reach::Org,
+        });
         let perms: Vec<String> = perms.iter().map(ToString::to_string).collect();
         Principal::new(account, "s".into(), grants.collect(), &perms)
     }
@@ -177,9 +168,7 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_without_a_grant() {
-        let denied = Err(Denied {
-            needed: Permission::Read,
-        });
+        let denied = Err(Denied { needed: Permission::Read });
         assert_eq!(reads(&principal(&[], &["read"])), denied);
     }
 
@@ -189,27 +178,16 @@ mod tests {
             &[Permission::Write, Permission::Manage, Permission::Audit],
             &["read", "write", "manage", "audit"],
         );
-        assert_eq!(
-            reads(&others),
-            Err(Denied {
-                needed: Permission::Read
-            })
-        );
+        assert_eq!(reads(&others), Err(Denied { needed: Permission::Read }));
     }
 
     #[test]
     fn a_token_only_narrows_what_the_grants_allow() {
         use Permission::{Read, Write};
-        assert_eq!(
-            reads(&principal(&[Write, Read], &["read"])),
-            Ok(vec!["1".into()])
-        );
+        assert_eq!(reads(&principal(&[Write, Read], &["read"])), Ok(vec!["1".into()]));
         let denied = Err(Denied { needed: Read });
         assert_eq!(reads(&principal(&[Read], &["write"])), denied);
-        assert_eq!(
-            reads(&principal(&[Read], &["READ", "read ", "read,write"])),
-            denied
-        );
+        assert_eq!(reads(&principal(&[Read], &["READ", "read ", "read,write"])), denied);
         assert_eq!(reads(&principal(&[Read], &[])), denied);
     }
 }

@@ -62,9 +62,7 @@ impl Keys {
         };
         refuse_weak(text.expose(), source)?;
         crypto::install();
-        Ok(Self {
-            signing: Key::hs256(text.expose()),
-        })
+        Ok(Self { signing: Key::hs256(text.expose()) })
     }
 
     /// The key that signs.
@@ -88,12 +86,7 @@ impl Key {
     fn hs256(text: &str) -> Self {
         // Names the key without telling it: the hash of 32 random bytes cannot be turned back.
         let hash = digest::digest(&digest::SHA256, text.as_bytes());
-        let kid = hash
-            .as_ref()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let kid = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self {
             kid,
             algorithm: Algorithm::HS256,
@@ -147,9 +140,7 @@ fn generate(path: &Path, entropy: &dyn Entropy) -> Result<Option<Secret<String>>
     // Under a name of its own first, and then linked: a start that is cut off leaves no half key,
     // and of two starts at once both use the one that was first.
     let mut bytes = [0; LEAST_BYTES];
-    entropy
-        .fill(&mut bytes)
-        .map_err(|error| KeyError(error.to_string()))?;
+    entropy.fill(&mut bytes).map_err(|error| KeyError(error.to_string()))?;
     if path.exists() {
         return Ok(None);
     }
@@ -162,9 +153,7 @@ fn generate(path: &Path, entropy: &dyn Entropy) -> Result<Option<Secret<String>>
         .mode(0o600)
         .open(&draft)
         .map_err(cannot)?;
-    writeln!(file, "{text}")
-        .and_then(|()| file.sync_all())
-        .map_err(cannot)?;
+    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(cannot)?;
     let linked = std::fs::hard_link(&draft, path);
     std::fs::remove_file(&draft).map_err(cannot)?;
     match linked {
@@ -185,10 +174,7 @@ fn refuse_weak(text: &str, source: &KeySource) -> Result<(), KeyError> {
     seen.sort_unstable();
     seen.dedup();
     let problem = if text.len() < LEAST_BYTES {
-        format!(
-            "is {} bytes long and must be at least {LEAST_BYTES}",
-            text.len()
-        )
+        format!("is {} bytes long and must be at least {LEAST_BYTES}", text.len())
     } else if PUBLISHED.contains(&text) {
         "is a published sample".to_owned()
     } else if seen.len() < LEAST_DIFFERENT_BYTES {

@@ -121,15 +121,7 @@ impl Auth {
         let db = Db::open(&config.database).await?;
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
-        Ok(Self {
-            db,
-            ports,
-            gate,
-            keys,
-            tokens,
-            demo,
-            default_org,
-        })
+        Ok(Self { db, ports, gate, keys, tokens, demo, default_org })
     }
 
     /// Lets a user in: opens a session, puts that on record, and issues its token.
@@ -138,7 +130,7 @@ impl Auth {
         credentials: Credentials,
         origin: &Origin,
     ) -> Result<Issued, LogInError> {
-        let account = self.verify(credentials).await?;
+        let account = self.verify(credentials, origin).await?;
         let now = self.ports.clock.now();
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
@@ -149,58 +141,52 @@ impl Auth {
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
 
-        let token = token::issue(
-            &self.keys,
-            &self.tokens,
-            &account,
-            &session_id,
-            perms.clone(),
-            now,
-        )
-        .map_err(|_| LogInError::Signing)?;
-        Ok(Issued {
-            token: Secret::new(token),
-            expires_in: self.tokens.ttl.as_secs(),
-            perms,
-        })
+        let token =
+            token::issue(&self.keys, &self.tokens, &account, &session_id, perms.clone(), now)
+                .map_err(|_| LogInError::Signing)?;
+        Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
     }
 
     /// The account whose password this is. Every failure takes the same steps and the same time.
-    async fn verify(&self, credentials: Credentials) -> Result<Account, LogInError> {
-        let account = Account::parse(&credentials.username, &self.default_org).ok();
-        let mut user = None;
-        if let Some(account) = &account {
-            let mut reader = self.db.reader().await?;
-            user = users::find(reader.access(), account).await?;
+    async fn verify(
+        &self,
+        Credentials { username, password }: Credentials,
+        origin: &Origin,
+    ) -> Result<Account, LogInError> {
+        let account = Account::parse(&username, &self.default_org).ok();
+        let user = match &account {
+            Some(account) => self.find_enabled(account).await?,
+            None => None,
+        };
+        let stored = user.as_ref().map(|user| user.password_hash.clone());
+        let verdict = self.gate.verify(password.clone(), stored).await?;
+        match (account.zip(user), verdict) {
+            (Some((account, _)), Verdict::Right) => Ok(account),
+            (Some((account, user)), Verdict::RightButWeak) => {
+                self.rehash(&account, password, &user.password_hash).await;
+                Ok(account)
+            }
+            (known, _) => {
+                log_attempt("refused", known.map(|(account, _)| account).as_ref(), origin);
+                Err(LogInError::WrongCredentials)
+            }
         }
-        let user = user.filter(|user| !user.is_disabled() && (self.demo || !user.is_demo()));
-        let stored = user.map(|user| user.password_hash);
+    }
 
-        let again = credentials.password.clone();
-        let verdict = self
-            .gate
-            .verify(credentials.password, stored.clone())
-            .await?;
-        let account = account.ok_or(LogInError::WrongCredentials)?;
-        match verdict {
-            Verdict::Wrong => return Err(LogInError::WrongCredentials),
-            Verdict::Right => {}
-            Verdict::RightButWeak => self.rehash(&account, again, stored).await,
-        }
-        Ok(account)
+    /// The user of that name, if they may sign in at all.
+    async fn find_enabled(&self, account: &Account) -> Result<Option<users::User>, StoreError> {
+        let mut reader = self.db.reader().await?;
+        let user = users::find(reader.access(), account).await?;
+        Ok(user.filter(|user| !user.is_disabled() && (self.demo || !user.is_demo())))
     }
 
     /// Replaces a hash that costs less than is asked of one now, while the password is at hand.
     /// If that fails, the next login tries again; this one goes on.
-    async fn rehash(&self, account: &Account, password: Secret<String>, old: Option<String>) {
+    async fn rehash(&self, account: &Account, password: Secret<String>, old: &str) {
         let replaced = async {
-            let new = self
-                .gate
-                .hash(password, self.ports.entropy.as_ref())
-                .await?;
+            let new = self.hash_password(password).await?;
             let mut tx = self.db.begin().await?;
-            let old = old.unwrap_or_default();
-            users::replace_password_hash(tx.access(), account, &old, &new).await?;
+            users::replace_password_hash(tx.access(), account, old, &new).await?;
             Ok::<_, LogInError>(tx.commit().await?)
         };
         if let Err(error) = replaced.await {
@@ -214,24 +200,15 @@ impl Auth {
         let verified = token::verify(&self.keys, &self.tokens, token, now)
             .map_err(|_| IdentifyError::InvalidToken)?;
         let mut reader = self.db.reader().await?;
-        let session = sessions::find_live(
-            reader.access(),
-            &verified.account,
-            &verified.session_id,
-            now,
-        )
-        .await?
-        .filter(|session| self.demo || !session.is_demo)
-        // A token cannot outlive what its session was opened for, whatever it says of itself.
-        .filter(|session| verified.lifetime <= session.lifetime)
-        .ok_or(IdentifyError::InvalidToken)?;
+        let session =
+            sessions::find_live(reader.access(), &verified.account, &verified.session_id, now)
+                .await?
+                .filter(|session| self.demo || !session.is_demo)
+                // A token cannot outlive what its session was opened for, whatever it says of itself.
+                .filter(|session| verified.lifetime <= session.lifetime)
+                .ok_or(IdentifyError::InvalidToken)?;
         let perms = verified.perms;
-        Ok(Principal::new(
-            verified.account,
-            verified.session_id,
-            session.grants,
-            &perms,
-        ))
+        Ok(Principal::new(verified.account, verified.session_id, session.grants, &perms))
     }
 
     /// Ends the caller's session, on record.
@@ -254,4 +231,15 @@ impl Auth {
     pub fn account(&self, username: &str) -> Result<Account, crate::domain::InvalidName> {
         Account::parse(username, &self.default_org)
     }
+}
+
+/// Logs a login. A name that is nobody's is left out: people type passwords into the wrong field.
+fn log_attempt(outcome: &str, account: Option<&Account>, origin: &Origin) {
+    tracing::info!(
+        outcome,
+        user = account.map(tracing::field::display),
+        client = origin.client,
+        request_id = origin.request_id,
+        "login"
+    );
 }

@@ -56,16 +56,8 @@ pub struct Gate {
 
 #[derive(Debug)]
 enum Job {
-    Verify {
-        password: Secret<String>,
-        stored: Option<String>,
-        answer: oneshot::Sender<Verdict>,
-    },
-    Hash {
-        password: Secret<String>,
-        salt: [u8; SALT_BYTES],
-        answer: oneshot::Sender<String>,
-    },
+    Verify { password: Secret<String>, stored: Option<String>, answer: oneshot::Sender<Verdict> },
+    Hash { password: Secret<String>, salt: [u8; SALT_BYTES], answer: oneshot::Sender<String> },
 }
 
 impl Gate {
@@ -77,9 +69,7 @@ impl Gate {
         let (queue, jobs) = flume::bounded(threads * QUEUE_PER_THREAD);
         for n in 0..threads {
             let (jobs, params) = (jobs.clone(), params.clone());
-            thread::Builder::new()
-                .name(format!("hash-{n}"))
-                .spawn(move || work(&jobs, &params))?;
+            thread::Builder::new().name(format!("hash-{n}")).spawn(move || work(&jobs, &params))?;
         }
         Ok(Self { queue, params })
     }
@@ -92,11 +82,7 @@ impl Gate {
         stored: Option<String>,
     ) -> Result<Verdict, GateError> {
         let (answer, verdict) = oneshot::channel();
-        self.enqueue(Job::Verify {
-            password,
-            stored,
-            answer,
-        })?;
+        self.enqueue(Job::Verify { password, stored, answer })?;
         verdict.await.map_err(|_| GateError::Broken)
     }
 
@@ -109,11 +95,7 @@ impl Gate {
         let mut salt = [0; SALT_BYTES];
         entropy.fill(&mut salt)?;
         let (answer, hash) = oneshot::channel();
-        self.enqueue(Job::Hash {
-            password,
-            salt,
-            answer,
-        })?;
+        self.enqueue(Job::Hash { password, salt, answer })?;
         hash.await.map_err(|_| GateError::Broken)
     }
 
@@ -141,25 +123,19 @@ fn work(jobs: &flume::Receiver<Job>, params: &Params) {
         match job {
             Job::Verify { answer, .. } if answer.is_closed() => {}
             Job::Hash { answer, .. } if answer.is_closed() => {}
-            Job::Verify {
-                password,
-                stored,
-                answer,
-            } => {
+            Job::Verify { password, stored, answer } => {
                 let verdict = verify(password.expose(), stored.as_deref(), params, &mut memory);
                 let _client_may_have_left = answer.send(verdict);
             }
-            Job::Hash {
-                password,
-                salt,
-                answer,
-            } => match hash(password.expose(), &salt, params, &mut memory) {
-                Ok(hash) => {
-                    let _client_may_have_left = answer.send(hash);
+            Job::Hash { password, salt, answer } => {
+                match hash(password.expose(), &salt, params, &mut memory) {
+                    Ok(hash) => {
+                        let _client_may_have_left = answer.send(hash);
+                    }
+                    // Dropping the sender tells the caller that there is no answer.
+                    Err(error) => tracing::error!(%error, "a password could not be hashed"),
                 }
-                // Dropping the sender tells the caller that there is no answer.
-                Err(error) => tracing::error!(%error, "a password could not be hashed"),
-            },
+            }
         }
     }
 }
@@ -172,12 +148,7 @@ fn verify(password: &str, stored: Option<&str>, params: &Params, memory: &mut Me
         }
         parsed
     });
-    let Some(Stored {
-        params: own,
-        salt,
-        output,
-    }) = stored
-    else {
+    let Some(Stored { params: own, salt, output }) = stored else {
         let _same_work_no_answer = memory.fill(password, &[0; SALT_BYTES], params);
         return Verdict::Wrong;
     };
@@ -186,11 +157,7 @@ fn verify(password: &str, stored: Option<&str>, params: &Params, memory: &mut Me
         return Verdict::Wrong;
     }
     let weak = own.m_cost() < params.m_cost() || own.t_cost() < params.t_cost();
-    if weak {
-        Verdict::RightButWeak
-    } else {
-        Verdict::Right
-    }
+    if weak { Verdict::RightButWeak } else { Verdict::Right }
 }
 
 fn hash(
@@ -223,11 +190,7 @@ impl Stored {
         if hash.algorithm != Algorithm::Argon2id.ident() {
             return None;
         }
-        Some(Self {
-            params: Params::try_from(&hash).ok()?,
-            salt: hash.salt?,
-            output: hash.hash?,
-        })
+        Some(Self { params: Params::try_from(&hash).ok()?, salt: hash.salt?, output: hash.hash? })
     }
 }
 

@@ -32,11 +32,7 @@ struct Claims<'a> {
     exp: Number,
     aud: std::borrow::Cow<'a, str>,
     jti: std::borrow::Cow<'a, str>,
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     nbf: Option<Number>,
 }
 
@@ -108,24 +104,17 @@ pub(super) fn verify(
     let [header, payload, _] = [decode(header)?, decode(payload)?, decode(signature)?];
 
     let key = key_of(keys, &header)?;
-    jsonwebtoken::crypto::verify(
-        signature,
-        message.as_bytes(),
-        key.decoding(),
-        key.algorithm(),
-    )
-    .ok()
-    .filter(|genuine| *genuine)
-    .ok_or(InvalidToken)?;
+    jsonwebtoken::crypto::verify(signature, message.as_bytes(), key.decoding(), key.algorithm())
+        .ok()
+        .filter(|genuine| *genuine)
+        .ok_or(InvalidToken)?;
     read_claims(&payload, settings, now)
 }
 
 /// No padding, no white space, no other alphabet, no left-over bits (RFC 7515 section 2, RFC 4648
 /// section 3.5).
 fn decode(segment: &str) -> Result<Vec<u8>, InvalidToken> {
-    BASE64_URL_SAFE_NO_PAD
-        .decode(segment)
-        .map_err(|_| InvalidToken)
+    BASE64_URL_SAFE_NO_PAD.decode(segment).map_err(|_| InvalidToken)
 }
 
 /// The key that the header names. It decides the algorithm; the header must only agree.
@@ -133,17 +122,11 @@ fn key_of<'k>(keys: &'k Keys, header: &[u8]) -> Result<&'k Key, InvalidToken> {
     let header = json::parse_object(header).map_err(|_| InvalidToken)?;
     // Extensions that change what a token means (RFC 7515 section 4.1.11, RFC 7797, RFC 7516).
     let changes_meaning = ["crit", "b64", "zip", "enc", "cty"];
-    if changes_meaning
-        .iter()
-        .any(|name| header.contains_key(*name))
-        || !is_access_token(&header)
-    {
+    if changes_meaning.iter().any(|name| header.contains_key(*name)) || !is_access_token(&header) {
         return Err(InvalidToken);
     }
     let text = |name| header.get(name).and_then(Value::as_str);
-    let key = text("kid")
-        .and_then(|kid| keys.find(kid))
-        .ok_or(InvalidToken)?;
+    let key = text("kid").and_then(|kid| keys.find(kid)).ok_or(InvalidToken)?;
     // Every algorithm's `Debug` form is its name in RFC 7518 section 3.1.
     if text("alg") != Some(format!("{:?}", key.algorithm()).as_str()) {
         return Err(InvalidToken);
@@ -158,10 +141,7 @@ fn is_access_token(header: &Map<String, Value>) -> bool {
         return true;
     };
     let typ = typ.as_str().unwrap_or_default().to_ascii_lowercase();
-    matches!(
-        typ.strip_prefix("application/").unwrap_or(&typ),
-        "jwt" | "at+jwt"
-    )
+    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
 }
 
 fn read_claims(
@@ -176,10 +156,7 @@ fn read_claims(
         return Err(InvalidToken);
     }
     let seconds = |number: &Number| {
-        number
-            .as_f64()
-            .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
-            .ok_or(InvalidToken)
+        number.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0).ok_or(InvalidToken)
     };
     let now = seconds(&now.as_secs().into())?;
     let (issued, expires) = (seconds(&claims.iat)?, seconds(&claims.exp)?);

@@ -11,19 +11,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// since every 404 would be an error of its, and at debug it prints whole requests. A panic is one line like any other, without its message, which could
 /// hold what somebody sent.
 pub(super) fn start() {
-    let ours = Targets::new()
-        .with_target("stipend", Level::INFO)
-        .with_default(Level::WARN);
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_writer(std::io::stderr);
-    if tracing_subscriber::registry()
-        .with(ours)
-        .with(lines)
-        .try_init()
-        .is_err()
-    {
+    let ours = Targets::new().with_target("stipend", Level::INFO).with_default(Level::WARN);
+    let lines =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+    if tracing_subscriber::registry().with(ours).with(lines).try_init().is_err() {
         super::message("a log has been started already");
     }
     std::panic::set_hook(Box::new(|panic| {

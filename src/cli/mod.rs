@@ -76,11 +76,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     let config = Config::load()?;
-    let ports = Ports {
-        clock: Arc::new(SystemClock::new()),
-        entropy: Arc::new(SystemEntropy::new()),
-    };
+    let ports =
+        Ports { clock: Arc::new(SystemClock::new()), entropy: Arc::new(SystemEntropy::new()) };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers)
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("the threads cannot be started ({error})")))?;

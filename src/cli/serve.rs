@@ -3,7 +3,7 @@
 use rocket::fairing::AdHoc;
 
 use super::{Failure, data, message};
-use crate::auth::Ports;
+use crate::auth::{Auth, Ports};
 use crate::config::{Access, Config};
 
 pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
@@ -16,20 +16,18 @@ pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
         ));
     }
     let place = access.clone();
-    let rocket = crate::rocket(config, ports)
-        .await?
-        .attach(AdHoc::on_liftoff("say where", |rocket| {
+    let rocket =
+        crate::rocket(config, ports).await?.attach(AdHoc::on_liftoff("say where", |rocket| {
             let port = rocket.config().port;
             Box::pin(async move { welcome(&place, port) })
         }));
-    match rocket.launch().await {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            // Rocket would print its error, and panic, when an error that nobody read is dropped.
-            let failure = Failure::Other(explain(&access, error.kind()));
-            Err(failure)
-        }
+    // Reading the error's kind also keeps Rocket from panicking when the error is dropped.
+    let stopped =
+        rocket.launch().await.map_err(|error| Failure::Other(explain(&access, error.kind())))?;
+    if let Some(auth) = stopped.state::<Auth>() {
+        auth.db.close().await;
     }
+    Ok(())
 }
 
 fn welcome(access: &Access, port: u16) {

@@ -34,10 +34,7 @@ const LONGEST_PASSWORD: usize = 1024;
 const OPERATOR: &str = "operator";
 
 pub(super) async fn run(command: Command, config: &Config, ports: Ports) -> Result<(), Failure> {
-    let Command::Add {
-        name,
-        password_file,
-    } = command;
+    let Command::Add { name, password_file } = command;
     let auth = Auth::open(config, ports).await?;
     let added = add(&auth, &name, password_file).await;
     auth.db.close().await;
@@ -45,17 +42,12 @@ pub(super) async fn run(command: Command, config: &Config, ports: Ports) -> Resu
 }
 
 async fn add(auth: &Auth, name: &str, password_file: Option<PathBuf>) -> Result<(), Failure> {
-    let account = auth
-        .account(name)
-        .map_err(|error| Failure::Other(error.to_string()))?;
+    let account = auth.account(name).map_err(|error| Failure::Other(error.to_string()))?;
     let password = read_password(password_file)?;
     let hash = auth.hash_password(password).await.map_err(other)?;
     let now = auth.ports.clock.now();
     let entropy = auth.ports.entropy.as_ref();
-    let origin = Origin {
-        client: "local".into(),
-        request_id: random_id(entropy).map_err(other)?,
-    };
+    let origin = Origin { client: "local".into(), request_id: random_id(entropy).map_err(other)? };
     let grant_id = random_id(entropy).map_err(other)?;
     let record = Record {
         at: now,
@@ -90,15 +82,9 @@ async fn add(auth: &Auth, name: &str, password_file: Option<PathBuf>) -> Result<
         Ok::<bool, StoreError>(true)
     };
     if !added.await.map_err(other)? {
-        return Err(Failure::Other(format!(
-            "the user {}/{} exists already",
-            account.org, account.username
-        )));
+        return Err(Failure::Other(format!("the user {account} exists already")));
     }
-    message(&format!(
-        "added {}/{}, who may read their own pay",
-        account.org, account.username
-    ));
+    message(&format!("added {}/{}, who may read their own pay", account.org, account.username));
     Ok(())
 }
 
@@ -126,9 +112,7 @@ fn read_password(file: Option<PathBuf>) -> Result<Secret<String>, Failure> {
         )));
     }
     if password.len() > LONGEST_PASSWORD {
-        return Err(Failure::Other(format!(
-            "a password has {LONGEST_PASSWORD} bytes at most"
-        )));
+        return Err(Failure::Other(format!("a password has {LONGEST_PASSWORD} bytes at most")));
     }
     Ok(Secret::new(password.to_owned()))
 }

@@ -32,9 +32,7 @@ impl Permission {
 
     /// The permission of exactly that name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|permission| permission.name() == name)
+        Self::ALL.into_iter().find(|permission| permission.name() == name)
     }
 }
 

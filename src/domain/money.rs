@@ -37,11 +37,7 @@ impl fmt::Display for Money {
             Currency::INR => write!(f, "{sign}₹")?,
             other => write!(f, "{} {sign}", other.code())?,
         }
-        let digits = format!(
-            "{:0>width$}",
-            self.minor.unsigned_abs(),
-            width = decimals + 1
-        );
+        let digits = format!("{:0>width$}", self.minor.unsigned_abs(), width = decimals + 1);
         let (whole, fraction) = digits.split_at(digits.len() - decimals);
         f.write_str(whole)?;
         if decimals > 0 {

@@ -21,11 +21,7 @@ fn parse(text: &str) -> Result<Box<str>, InvalidName> {
         && text
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._@+-".contains(&b));
-    if ok {
-        Ok(text.into())
-    } else {
-        Err(InvalidName)
-    }
+    if ok { Ok(text.into()) } else { Err(InvalidName) }
 }
 
 macro_rules! name {
@@ -80,10 +76,13 @@ impl Account {
             Some((org, name)) => (OrgName::parse(org)?, name),
             None => (default_org.clone(), text),
         };
-        Ok(Self {
-            org,
-            username: Username::parse(name)?,
-        })
+        Ok(Self { org, username: Username::parse(name)? })
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.org, self.username)
     }
 }
 
@@ -93,26 +92,11 @@ mod tests {
 
     #[test]
     fn a_name_has_one_form() {
-        for good in [
-            "a",
-            "jdoe",
-            "0x",
-            "ann.lee+pay@example.com",
-            &"n".repeat(64),
-        ] {
+        for good in ["a", "jdoe", "0x", "ann.lee+pay@example.com", &"n".repeat(64)] {
             assert_eq!(Username::parse(good).unwrap().as_str(), good);
         }
-        for bad in [
-            "",
-            " jdoe",
-            "jdoe ",
-            "Jdoe",
-            "jdo\u{e9}",
-            "a\0",
-            "a/b",
-            "-a",
-            &"n".repeat(65),
-        ] {
+        for bad in ["", " jdoe", "jdoe ", "Jdoe", "jdo\u{e9}", "a\0", "a/b", "-a", &"n".repeat(65)]
+        {
             assert_eq!(Username::parse(bad), Err(InvalidName), "{bad:?}");
         }
     }
@@ -121,10 +105,7 @@ mod tests {
     fn a_user_name_may_bring_its_org() {
         let home = OrgName::parse("home").unwrap();
         let parsed = Account::parse("acme/ann", &home).unwrap();
-        assert_eq!(
-            (parsed.org.as_str(), parsed.username.as_str()),
-            ("acme", "ann")
-        );
+        assert_eq!((parsed.org.as_str(), parsed.username.as_str()), ("acme", "ann"));
         assert_eq!(Account::parse("ann", &home).unwrap().org, home);
         for bad in ["/ann", "acme/", "acme/ann/x", "/"] {
             assert_eq!(Account::parse(bad, &home), Err(InvalidName), "{bad}");

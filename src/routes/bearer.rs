@@ -41,10 +41,7 @@ struct Row {
 
 impl From<Pay> for Row {
     fn from(pay: Pay) -> Self {
-        Self {
-            username: pay.username.to_string(),
-            salary: pay.salary.to_string(),
-        }
+        Self { username: pay.username.to_string(), salary: pay.salary.to_string() }
     }
 }
 

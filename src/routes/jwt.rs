@@ -90,10 +90,7 @@ async fn read(request: &Request<'_>, mut data: Data<'_>) -> Result<Credentials, 
             _ => Error::UnsupportedMediaType,
         });
     };
-    let length = request
-        .headers()
-        .get_one("Content-Length")
-        .and_then(|length| length.parse().ok());
+    let length = request.headers().get_one("Content-Length").and_then(|length| length.parse().ok());
     if length.is_some_and(|length: u64| length > LONGEST_BODY * 1024) {
         return Err(Error::ContentTooLarge);
     }
@@ -118,10 +115,7 @@ async fn read(request: &Request<'_>, mut data: Data<'_>) -> Result<Credentials, 
 /// The format that the header fields name; `None` without a type.
 fn format(request: &Request<'_>) -> Result<Option<Format>, Error> {
     let headers = request.headers();
-    if headers
-        .get("Content-Encoding")
-        .any(|coding| !coding.eq_ignore_ascii_case("identity"))
-    {
+    if headers.get("Content-Encoding").any(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Error::UnsupportedMediaType);
     }
     if headers.get("Content-Type").count() > 1 {
@@ -131,10 +125,7 @@ fn format(request: &Request<'_>) -> Result<Option<Format>, Error> {
         return Ok(None);
     };
     let content_type: ContentType = text.parse().map_err(|_| Error::UnsupportedMediaType)?;
-    if content_type
-        .param("charset")
-        .is_some_and(|charset| !charset.eq_ignore_ascii_case("utf-8"))
-    {
+    if content_type.param("charset").is_some_and(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
         return Err(Error::UnsupportedMediaType);
     }
     if content_type.is_json() {
@@ -154,10 +145,7 @@ fn from_json(body: &[u8]) -> Result<Credentials, Error> {
         Some(serde_json::Value::String(text)) => Ok(text),
         _ => Err(EXPECTED),
     };
-    Ok(Credentials {
-        username: take("username")?,
-        password: Secret::new(take("password")?),
-    })
+    Ok(Credentials { username: take("username")?, password: Secret::new(take("password")?) })
 }
 
 /// A form as the URL Standard parses it (section 5.1), but that a name may not stand twice and
@@ -186,16 +174,11 @@ fn from_form(body: &[u8]) -> Result<Credentials, Error> {
         }
     }
     let (username, password) = username.zip(password).ok_or(EXPECTED)?;
-    Ok(Credentials {
-        username,
-        password: Secret::new(password),
-    })
+    Ok(Credentials { username, password: Secret::new(password) })
 }
 
 fn form_decode(text: &[u8]) -> Vec<u8> {
-    let spaced: Vec<u8> = text
-        .iter()
-        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-        .collect();
+    let spaced: Vec<u8> =
+        text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_encoding::percent_decode(&spaced).collect()
 }

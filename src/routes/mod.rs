@@ -16,13 +16,7 @@ use crate::fairings::{self, Context};
 
 /// Every route.
 pub fn all() -> Vec<Route> {
-    [
-        bearer::routes(),
-        health::routes(),
-        jwt::routes(),
-        page::routes(),
-    ]
-    .concat()
+    [bearer::routes(), health::routes(), jwt::routes(), page::routes()].concat()
 }
 
 /// The routes that anybody may ask without a token. A test walks all others without one.

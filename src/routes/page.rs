@@ -39,24 +39,14 @@ pub(super) fn routes() -> Vec<rocket::Route> {
 #[rocket::get("/")]
 fn index() -> Result<Asset, Error> {
     let file = FILES.by_name.get(INDEX).ok_or(Error::Internal)?;
-    Ok(Asset {
-        file,
-        caching: "no-cache",
-    })
+    Ok(Asset { file, caching: "no-cache" })
 }
 
 #[rocket::get("/assets/<version>/<file..>")]
 fn asset(version: &str, file: PathBuf) -> Result<Asset, Error> {
-    let name = file
-        .to_str()
-        .filter(|name| *name != INDEX && version == FILES.version);
-    let file = name
-        .and_then(|name| FILES.by_name.get(name))
-        .ok_or(Error::NotFound)?;
-    Ok(Asset {
-        file,
-        caching: "public, max-age=31536000, immutable",
-    })
+    let name = file.to_str().filter(|name| *name != INDEX && version == FILES.version);
+    let file = name.and_then(|name| FILES.by_name.get(name)).ok_or(Error::NotFound)?;
+    Ok(Asset { file, caching: "public, max-age=31536000, immutable" })
 }
 
 struct Files {
@@ -94,11 +84,7 @@ impl Files {
         let by_name = embedded
             .into_iter()
             .map(|(name, data)| {
-                let data = if name == INDEX {
-                    with_version(&data, &version)
-                } else {
-                    data
-                };
+                let data = if name == INDEX { with_version(&data, &version) } else { data };
                 let file = File::prepare(&name, data);
                 (name, file)
             })
@@ -108,10 +94,7 @@ impl Files {
 }
 
 fn with_version(index: &[u8], version: &str) -> Cow<'static, [u8]> {
-    String::from_utf8_lossy(index)
-        .replace(VERSION, version)
-        .into_bytes()
-        .into()
+    String::from_utf8_lossy(index).replace(VERSION, version).into_bytes().into()
 }
 
 fn short(hash: &[u8]) -> String {
@@ -127,17 +110,9 @@ impl File {
         } else {
             content_type
         };
-        let etag = format!(
-            "\"{}\"",
-            short(digest::digest(&digest::SHA256, &plain).as_ref())
-        );
+        let etag = format!("\"{}\"", short(digest::digest(&digest::SHA256, &plain).as_ref()));
         let gzip = gzip(&plain).ok().filter(|gzip| gzip.len() < plain.len());
-        Self {
-            content_type,
-            etag,
-            plain,
-            gzip,
-        }
+        Self { content_type, etag, plain, gzip }
     }
 }
 
@@ -160,13 +135,8 @@ impl<'r> Responder<'r, 'static> for Asset {
             .header(Header::new("Cache-Control", self.caching))
             .header(Header::new("Vary", "Accept-Encoding"))
             .header(Header::new("ETag", etag.clone()));
-        let tags = request
-            .headers()
-            .get("If-None-Match")
-            .flat_map(|field| field.split(','));
-        if tags
-            .map(|tag| tag.trim().trim_start_matches("W/"))
-            .any(|tag| tag == "*" || tag == etag)
+        let tags = request.headers().get("If-None-Match").flat_map(|field| field.split(','));
+        if tags.map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == "*" || tag == etag)
         {
             return response.status(Status::NotModified).ok();
         }
@@ -183,19 +153,9 @@ impl<'r> Responder<'r, 'static> for Asset {
 
 /// Whether the client takes gzip (RFC 9110 section 12.5.3).
 fn accepts_gzip(request: &Request<'_>) -> bool {
-    let codings = request
-        .headers()
-        .get("Accept-Encoding")
-        .flat_map(|field| field.split(','));
-    codings
-        .map(|coding| coding.split_once(';').unwrap_or((coding, "")))
-        .any(|(name, weight)| {
-            let weight = weight
-                .trim()
-                .strip_prefix("q=")
-                .unwrap_or("1")
-                .parse()
-                .unwrap_or(0.0);
-            name.trim().eq_ignore_ascii_case("gzip") && weight > 0.0
-        })
+    let codings = request.headers().get("Accept-Encoding").flat_map(|field| field.split(','));
+    codings.map(|coding| coding.split_once(';').unwrap_or((coding, ""))).any(|(name, weight)| {
+        let weight = weight.trim().strip_prefix("q=").unwrap_or("1").parse().unwrap_or(0.0);
+        name.trim().eq_ignore_ascii_case("gzip") && weight > 0.0
+    })
 }

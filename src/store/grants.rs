@@ -63,11 +63,9 @@ pub async fn list_permissions(
     holder: &Account,
     today: Day,
 ) -> Result<Vec<String>, StoreError> {
-    Ok(
-        on!(access, connection => sqlx::query_scalar(LIST_PERMISSIONS)
+    Ok(on!(access, connection => sqlx::query_scalar(LIST_PERMISSIONS)
         .bind(holder.org.as_str())
         .bind(holder.username.as_str())
         .bind(today.to_string())
-        .fetch_all(connection))?,
-    )
+        .fetch_all(connection))?)
 }

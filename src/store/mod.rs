@@ -155,14 +155,12 @@ use on;
 macro_rules! execute {
     ($access:expr, $query:expr) => {
         match $access {
-            $crate::store::Access::Sqlite(connection) => $query
-                .execute(connection)
-                .await
-                .map(|done| done.rows_affected()),
-            $crate::store::Access::Postgres(connection) => $query
-                .execute(connection)
-                .await
-                .map(|done| done.rows_affected()),
+            $crate::store::Access::Sqlite(connection) => {
+                $query.execute(connection).await.map(|done| done.rows_affected())
+            }
+            $crate::store::Access::Postgres(connection) => {
+                $query.execute(connection).await.map(|done| done.rows_affected())
+            }
         }
     };
 }

@@ -44,26 +44,15 @@ impl Db {
             Database::Sqlite(path) => open_sqlite(path).await,
             Database::Postgres(url) => open_postgres(url.expose()).await,
         };
-        opened.map_err(|fault| OpenError {
-            place,
-            problem: fault.problem(),
-        })
+        opened.map_err(|fault| OpenError { place, problem: fault.problem() })
     }
 
     /// Asks the database for its schema's version; an error unless it is this binary's own.
     pub async fn check(&self) -> Result<(), StoreError> {
         let mut reader = self.reader().await?;
         let version: Option<i64> = on!(reader.access(), connection => sqlx::query_scalar(SCHEMA_VERSION).fetch_one(connection))?;
-        let newest = self
-            .migrations()
-            .iter()
-            .map(|migration| migration.version)
-            .max();
-        if version == newest {
-            Ok(())
-        } else {
-            Err(StoreError::Impossible("_sqlx_migrations"))
-        }
+        let newest = self.migrations().iter().map(|migration| migration.version).max();
+        if version == newest { Ok(()) } else { Err(StoreError::Impossible("_sqlx_migrations")) }
     }
 
     fn migrations(&self) -> &'static Migrator {
@@ -116,19 +105,13 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
         .test_before_acquire(false)
         .connect_with(options.clone())
         .await?;
-    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-        .fetch_one(&writer)
-        .await?;
+    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&writer).await?;
     if verdict != "ok" {
         return Err(Fault::Damaged(verdict));
     }
     SQLITE_MIGRATIONS.run(&writer).await?;
     // The migrations may have found nothing to do: a file that cannot be written shows here.
-    writer
-        .begin_with("BEGIN IMMEDIATE")
-        .await?
-        .rollback()
-        .await?;
+    writer.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(8)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -140,12 +123,7 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
 
 /// Makes the file and its companions readable by their owner alone.
 fn keep_private(path: &Path) -> std::io::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     for suffix in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
@@ -221,11 +199,7 @@ impl Fault {
 /// The codes of SQLite (sqlite.org/rescode.html; the low byte is the primary code) and PostgreSQL
 /// (appendix A of its manual) that an operator can do something about.
 fn explain_code(code: &str) -> Option<&'static str> {
-    let primary = code
-        .parse::<u32>()
-        .ok()
-        .filter(|_| code.len() != 5)
-        .map(|code| code & 0xff);
+    let primary = code.parse::<u32>().ok().filter(|_| code.len() != 5).map(|code| code & 0xff);
     Some(match (primary, code) {
         (Some(5 | 6), _) => "is locked by another process: stop it, then start again",
         (Some(8), _) => {

@@ -56,11 +56,7 @@ impl Row {
         let permission = Permission::parse(&permission);
         let reach = Reach::from_columns(&kind, self.reach_name.as_deref());
         match (permission, reach) {
-            (Some(permission), Some(reach)) => Ok(Some(Grant {
-                grant_id,
-                permission,
-                reach,
-            })),
+            (Some(permission), Some(reach)) => Ok(Some(Grant { grant_id, permission, reach })),
             _ => Err(StoreError::Impossible("grants")),
         }
     }
@@ -95,10 +91,7 @@ pub async fn end(
 ) -> Result<(), StoreError> {
     execute!(
         access,
-        sqlx::query(END)
-            .bind(account.org.as_str())
-            .bind(session_id)
-            .bind(now.as_millis())
+        sqlx::query(END).bind(account.org.as_str()).bind(session_id).bind(now.as_millis())
     )?;
     Ok(())
 }

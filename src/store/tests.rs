@@ -22,12 +22,8 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
 #[tokio::test]
 async fn every_statement_can_be_prepared_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    let db = Db::open(&Database::Sqlite(folder.path().join("test.db")))
-        .await
-        .unwrap();
-    let Db::Sqlite { writer, .. } = db else {
-        panic!("not SQLite")
-    };
+    let db = Db::open(&Database::Sqlite(folder.path().join("test.db"))).await.unwrap();
+    let Db::Sqlite { writer, .. } = db else { panic!("not SQLite") };
     for (name, sql) in statements() {
         let prepared = writer.prepare(sqlx::SqlStr::from_static(sql)).await;
         assert!(prepared.is_ok(), "{name}: {}", prepared.unwrap_err());
@@ -41,16 +37,10 @@ async fn every_statement_can_be_prepared_on_postgresql() {
         return;
     };
     let mut connection = PgConnection::connect(&base).await.unwrap();
-    connection
-        .execute("CREATE SCHEMA IF NOT EXISTS every_statement")
-        .await
-        .unwrap();
+    connection.execute("CREATE SCHEMA IF NOT EXISTS every_statement").await.unwrap();
     let separator = if base.contains('?') { '&' } else { '?' };
     let url = format!("{base}{separator}options[search_path]=every_statement");
-    let Db::Postgres(pool) = Db::open(&Database::Postgres(Secret::new(url)))
-        .await
-        .unwrap()
-    else {
+    let Db::Postgres(pool) = Db::open(&Database::Postgres(Secret::new(url))).await.unwrap() else {
         panic!("not PostgreSQL");
     };
     for (name, sql) in statements() {

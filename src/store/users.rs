@@ -53,9 +53,7 @@ pub async fn add(
 ) -> Result<bool, StoreError> {
     execute!(
         access.reborrow(),
-        sqlx::query(ADD_ORG)
-            .bind(account.org.as_str())
-            .bind(now.as_millis())
+        sqlx::query(ADD_ORG).bind(account.org.as_str()).bind(now.as_millis())
     )?;
     let added = execute!(
         access,

@@ -22,10 +22,7 @@ pub fn is_postgres() -> bool {
 impl TestDatabase {
     /// An empty database.
     pub async fn new() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("stipend-test-")
-            .tempdir()
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("stipend-test-").tempdir().unwrap();
         let url = match std::env::var("TEST_DATABASE_URL") {
             Ok(base) => fresh_schema(&base, &folder).await,
             Err(_) => format!("sqlite:{}", folder.path().join("stipend.db").display()),
@@ -48,16 +45,10 @@ impl TestDatabase {
     pub async fn number(&self, sql: &str) -> i64 {
         if is_postgres() {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(AssertSqlSafe(sql))
-                .fetch_one(&mut connection)
-                .await
-                .unwrap()
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
         } else {
             let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(AssertSqlSafe(sql))
-                .fetch_one(&mut connection)
-                .await
-                .unwrap()
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
         }
     }
 
@@ -65,16 +56,10 @@ impl TestDatabase {
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         if is_postgres() {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(AssertSqlSafe(sql))
-                .fetch_all(&mut connection)
-                .await
-                .unwrap()
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
         } else {
             let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(AssertSqlSafe(sql))
-                .fetch_all(&mut connection)
-                .await
-                .unwrap()
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
         }
     }
 }
@@ -82,13 +67,8 @@ impl TestDatabase {
 async fn fresh_schema(base: &str, folder: &TempDir) -> String {
     let name = folder.path().file_name().unwrap().to_str().unwrap();
     let name = name.replace('-', "_").to_lowercase();
-    let mut connection = PgConnection::connect(base)
-        .await
-        .expect("TEST_DATABASE_URL answers");
-    connection
-        .execute(AssertSqlSafe(format!("CREATE SCHEMA {name}")))
-        .await
-        .unwrap();
+    let mut connection = PgConnection::connect(base).await.expect("TEST_DATABASE_URL answers");
+    connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).await.unwrap();
     let separator = if base.contains('?') { '&' } else { '?' };
     format!("{base}{separator}options[search_path]={name}")
 }

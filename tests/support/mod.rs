@@ -1,11 +1,6 @@
 //! What the test binaries share. Each uses a part of it.
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod database;
 pub mod server;

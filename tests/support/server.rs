@@ -59,11 +59,7 @@ impl Server {
     /// Starts a server on a database.
     pub fn start_on(database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let log = database.folder.path().join("log.jsonl");
-        let lines = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .unwrap();
+        let lines = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = command(database.folder.path(), settings)
             .env("ROCKET_DATABASE_URL", &database.url)
             .stdout(Stdio::piped())
@@ -71,20 +67,13 @@ impl Server {
             .spawn()
             .unwrap();
         let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut said)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
         let Some(address) = said.trim().strip_prefix("Stipend is at http://") else {
             let why = std::fs::read_to_string(&log).unwrap();
             panic!("the server did not start: {said:?} {why}");
         };
         let address = address.trim_end_matches('/').parse().unwrap();
-        Self {
-            child,
-            address,
-            database,
-            log,
-        }
+        Self { child, address, database, log }
     }
 
     /// Its process id.
@@ -100,12 +89,8 @@ impl Server {
     /// A connection to it, with a time-out on everything.
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        stream
-            .set_write_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
         stream
     }
 
@@ -119,11 +104,7 @@ impl Server {
         let text = String::from_utf8_lossy(&received);
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Answer {
-            status,
-            head: head.to_owned(),
-            body: body.to_owned(),
-        })
+        Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
     }
 
     /// One well-formed request; `headers` are whole lines.
@@ -134,9 +115,7 @@ impl Server {
             text.push_str("\r\n");
         }
         let length = body.len();
-        text.push_str(&format!(
-            "Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        ));
+        text.push_str(&format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"));
         self.send(text.as_bytes()).expect("an answer")
     }
 
@@ -150,24 +129,13 @@ impl Server {
 
     /// The answer to a read of pay.
     pub fn read_pay(&self, token: &str) -> Answer {
-        self.request(
-            "GET",
-            "/bearer",
-            &[&format!("Authorization: Bearer {token}")],
-            "",
-        )
+        self.request("GET", "/bearer", &[&format!("Authorization: Bearer {token}")], "")
     }
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// Waits until it has exited; its exit code, if it was not killed.
@@ -179,10 +147,8 @@ impl Server {
     pub fn kill_and_restart(mut self, settings: &[(&str, &str)]) -> Self {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        let placeholder = TestDatabase {
-            url: self.database.url.clone(),
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let placeholder =
+            TestDatabase { url: self.database.url.clone(), folder: tempfile::tempdir().unwrap() };
         let database = std::mem::replace(&mut self.database, placeholder);
         Self::start_on(database, settings)
     }
