@@ -21,6 +21,8 @@ use crate::store::StoreError;
 pub enum Error {
     /// The request is malformed; the sentence says in what.
     BadRequest(&'static str),
+    /// How long the request is cannot be told for certain (RFC 9112 section 6.1).
+    AmbiguousLength,
     /// No credentials came with a request that needs them (RFC 6750 section 3.1: no error code).
     Unauthenticated,
     /// Two sets of credentials came, and nobody may choose between them.
@@ -65,7 +67,9 @@ impl Error {
     /// The HTTP status.
     pub fn status(&self) -> Status {
         match self {
-            Self::BadRequest(_) | Self::AmbiguousCredentials => Status::BadRequest,
+            Self::BadRequest(_) | Self::AmbiguousLength | Self::AmbiguousCredentials => {
+                Status::BadRequest
+            }
             Self::Unauthenticated | Self::InvalidToken | Self::WrongCredentials => {
                 Status::Unauthorized
             }
@@ -87,6 +91,10 @@ impl Error {
     fn detail(&self) -> String {
         match self {
             Self::BadRequest(sentence) => (*sentence).to_owned(),
+            Self::AmbiguousLength => {
+                "Send either Content-Length, or Transfer-Encoding: chunked and no other coding"
+                    .into()
+            }
             Self::Unauthenticated => "Unauthorized".into(),
             Self::AmbiguousCredentials => "Send one Authorization field: Bearer <token>".into(),
             Self::InvalidToken => "Unauthorized".into(),
@@ -141,6 +149,20 @@ impl Error {
         }
     }
 
+    /// Whether the rest of the request may still be on its way, so that nothing after it on this
+    /// connection can be trusted to be a request.
+    fn closes_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::AmbiguousLength
+                | Self::MethodNotImplemented
+                | Self::RequestTimeout
+                | Self::ContentTooLarge
+                | Self::UriTooLong
+                | Self::HeaderFieldsTooLarge
+        )
+    }
+
     /// Leaves the error with the request, for the catcher.
     pub fn leave(self, request: &Request<'_>) -> Status {
         let status = self.status();
@@ -169,6 +191,9 @@ impl<'r> Responder<'r, 'static> for Error {
         }
         if let Self::MethodNotAllowed(allowed) = &self {
             response.header(Header::new("Allow", allow(allowed)));
+        }
+        if self.closes_connection() {
+            response.header(Header::new("Connection", "close"));
         }
         response.header(Header::new("Vary", "Accept"));
         let body = if prefers_json(request) {

@@ -158,6 +158,11 @@ fn fault(request: &Request<'_>) -> Option<Error> {
     if header_size > LARGEST_HEADER {
         return Some(Error::HeaderFieldsTooLarge);
     }
+    let codings: Vec<&str> = headers.get("Transfer-Encoding").collect();
+    let chunked = matches!(codings[..], [coding] if coding.eq_ignore_ascii_case("chunked"));
+    if !codings.is_empty() && (!chunked || headers.contains("Content-Length")) {
+        return Some(Error::AmbiguousLength);
+    }
     let changes = !matches!(request.method(), Method::Get | Method::Head | Method::Options);
     (changes && is_cross_site(request)).then_some(Error::CrossSite)
 }
