@@ -9,7 +9,7 @@ mod password;
 mod token;
 
 use crate::clock::Clock;
-use crate::config::{Config, Secret, Tokens};
+use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName};
 use crate::entropy::{Entropy, EntropyError, random_id};
 use crate::policy::Principal;
@@ -48,7 +48,7 @@ pub struct Auth {
 pub enum StartError {
     /// A setting.
     #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] ConfigError),
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -114,9 +114,7 @@ pub enum IdentifyError {
 impl Auth {
     /// Opens the database, reads the key, and starts the hashing threads.
     pub async fn open(config: &Config, ports: Ports) -> Result<Self, StartError> {
-        let default_org = OrgName::parse(&config.access.default_org).map_err(|error| {
-            crate::config::ConfigError::new(format!("setting `default_org`: {error}"))
-        })?;
+        let default_org = default_org(config)?;
         let keys = Keys::load(&config.key, ports.entropy.as_ref())?;
         let db = Db::open(&config.database).await?;
         let gate = Gate::start(config.passwords)?;
@@ -184,7 +182,7 @@ impl Auth {
     /// If that fails, the next login tries again; this one goes on.
     async fn rehash(&self, account: &Account, password: Secret<String>, old: &str) {
         let replaced = async {
-            let new = self.hash_password(password).await?;
+            let new = self.gate.hash(password, self.ports.entropy.as_ref()).await?;
             let mut tx = self.db.begin().await?;
             users::replace_password_hash(tx.access(), account, old, &new).await?;
             Ok::<_, LogInError>(tx.commit().await?)
@@ -221,16 +219,12 @@ impl Auth {
         audit::append(tx.access(), &record).await?;
         tx.commit().await
     }
+}
 
-    /// Hashes a new password.
-    pub async fn hash_password(&self, password: Secret<String>) -> Result<String, GateError> {
-        self.gate.hash(password, self.ports.entropy.as_ref()).await
-    }
-
-    /// The account that a user name means, in the default org unless it brings its own.
-    pub fn account(&self, username: &str) -> Result<Account, crate::domain::InvalidName> {
-        Account::parse(username, &self.default_org)
-    }
+/// The org of a user name that is given without one.
+pub fn default_org(config: &Config) -> Result<OrgName, ConfigError> {
+    OrgName::parse(&config.access.default_org)
+        .map_err(|error| ConfigError::new(format!("setting `default_org`: {error}")))
 }
 
 /// Logs a login. A name that is nobody's is left out: people type passwords into the wrong field.

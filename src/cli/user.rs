@@ -4,12 +4,13 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 use super::{Failure, message};
-use crate::auth::{Auth, Ports};
+use crate::auth::{self, Gate, Ports, StartError};
 use crate::config::{Config, Secret};
-use crate::domain::{Permission, Reach};
+use crate::domain::{Account, Permission, Reach};
 use crate::entropy::random_id;
 use crate::store::audit::{self, Action, Origin, Record};
-use crate::store::{StoreError, grants, users};
+use crate::store::grants::{self, NewGrant};
+use crate::store::{Db, StoreError, users};
 
 /// Manage users
 #[derive(clap::Subcommand)]
@@ -35,18 +36,19 @@ const OPERATOR: &str = "operator";
 
 pub(super) async fn run(command: Command, config: &Config, ports: Ports) -> Result<(), Failure> {
     let Command::Add { name, password_file } = command;
-    let auth = Auth::open(config, ports).await?;
-    let added = add(&auth, &name, password_file).await;
-    auth.db.close().await;
+    let account = Account::parse(&name, &auth::default_org(config)?).map_err(other)?;
+    let password = read_password(password_file)?;
+    let db = Db::open(&config.database).await.map_err(StartError::from)?;
+    let gate = Gate::start(config.passwords).map_err(other)?;
+    let hash = gate.hash(password, ports.entropy.as_ref()).await.map_err(other)?;
+    let added = add(&db, &ports, &account, &hash).await;
+    db.close().await;
     added
 }
 
-async fn add(auth: &Auth, name: &str, password_file: Option<PathBuf>) -> Result<(), Failure> {
-    let account = auth.account(name).map_err(|error| Failure::Other(error.to_string()))?;
-    let password = read_password(password_file)?;
-    let hash = auth.hash_password(password).await.map_err(other)?;
-    let now = auth.ports.clock.now();
-    let entropy = auth.ports.entropy.as_ref();
+async fn add(db: &Db, ports: &Ports, account: &Account, hash: &str) -> Result<(), Failure> {
+    let now = ports.clock.now();
+    let entropy = ports.entropy.as_ref();
     let origin = Origin { client: "local".into(), request_id: random_id(entropy).map_err(other)? };
     let grant_id = random_id(entropy).map_err(other)?;
     let record = Record {
@@ -60,23 +62,21 @@ async fn add(auth: &Auth, name: &str, password_file: Option<PathBuf>) -> Result<
         subjects: vec![account.username.as_str()],
         origin: &origin,
     };
+    let grant = NewGrant {
+        grant_id: &grant_id,
+        holder: account,
+        permission: Permission::Read,
+        reach: Reach::Own,
+        reason: "every user may read their own pay",
+        granted_by: OPERATOR,
+        granted_at: now,
+    };
     let added = async {
-        let mut tx = auth.db.begin().await?;
-        if !users::add(tx.access(), &account, &hash, now).await? {
+        let mut tx = db.begin().await?;
+        if !users::add(tx.access(), account, hash, now).await? {
             return Ok(false);
         }
-        let reason = "every user may read their own pay";
-        grants::add(
-            tx.access(),
-            &grant_id,
-            &account,
-            Permission::Read,
-            &Reach::Own,
-            reason,
-            OPERATOR,
-            now,
-        )
-        .await?;
+        grants::add(tx.access(), &grant).await?;
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
         Ok::<bool, StoreError>(true)
@@ -84,7 +84,7 @@ async fn add(auth: &Auth, name: &str, password_file: Option<PathBuf>) -> Result<
     if !added.await.map_err(other)? {
         return Err(Failure::Other(format!("the user {account} exists already")));
     }
-    message(&format!("added {}/{}, who may read their own pay", account.org, account.username));
+    message(&format!("added {account}, who may read their own pay"));
     Ok(())
 }
 

@@ -28,31 +28,40 @@ macro_rules! visible {
 }
 pub(super) use visible;
 
-/// Gives a user a permission over a reach, without end.
-#[expect(clippy::too_many_arguments, reason = "each is one column")]
-pub async fn add(
-    access: Access<'_>,
-    grant_id: &str,
-    holder: &Account,
-    permission: Permission,
-    reach: &Reach,
-    reason: &str,
-    granted_by: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let (kind, name) = reach.columns();
+/// A grant to be given, without end.
+#[derive(Debug)]
+pub struct NewGrant<'a> {
+    /// An id that no grant of the org has.
+    pub grant_id: &'a str,
+    /// Who will hold it.
+    pub holder: &'a Account,
+    /// What it permits.
+    pub permission: Permission,
+    /// Over whom.
+    pub reach: Reach,
+    /// Why.
+    pub reason: &'a str,
+    /// Who gives it.
+    pub granted_by: &'a str,
+    /// When.
+    pub granted_at: Timestamp,
+}
+
+/// Gives a user a permission over a reach.
+pub async fn add(access: Access<'_>, grant: &NewGrant<'_>) -> Result<(), StoreError> {
+    let (kind, name) = grant.reach.columns();
     execute!(
         access,
         sqlx::query(ADD)
-            .bind(holder.org.as_str())
-            .bind(grant_id)
-            .bind(holder.username.as_str())
-            .bind(permission.name())
+            .bind(grant.holder.org.as_str())
+            .bind(grant.grant_id)
+            .bind(grant.holder.username.as_str())
+            .bind(grant.permission.name())
             .bind(kind)
             .bind(name)
-            .bind(reason)
-            .bind(granted_by)
-            .bind(now.as_millis())
+            .bind(grant.reason)
+            .bind(grant.granted_by)
+            .bind(grant.granted_at.as_millis())
     )?;
     Ok(())
 }
