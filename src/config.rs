@@ -140,7 +140,7 @@ struct Raw {
     jwt_secret_file: Option<PathBuf>,
     argon2_memory_kib: u32,
     argon2_iterations: u32,
-    demo: bool,
+    demo: Option<bool>,
     default_org: String,
     trusted_proxies: Vec<IpNet>,
 }
@@ -156,7 +156,7 @@ impl Default for Raw {
             jwt_secret_file: None,
             argon2_memory_kib: LEAST_MEMORY_KIB,
             argon2_iterations: 2,
-            demo: cfg!(debug_assertions),
+            demo: None,
             default_org: "twilio".into(),
             trusted_proxies: Vec::new(),
         }
@@ -190,7 +190,9 @@ impl Config {
         let raw: Raw = figment.extract().map_err(malformed)?;
         let rocket: rocket::Config = figment.extract().map_err(malformed)?;
 
-        if raw.demo && !rocket.address.is_loopback() {
+        // Never the default of the release profile, whatever the build.
+        let demo = raw.demo.unwrap_or(figment.profile() == rocket::Config::DEBUG_PROFILE);
+        if demo && !rocket.address.is_loopback() {
             return Err(ConfigError(format!(
                 "demo = true serves the published demo password, so it needs a loopback address, \
                  but address = {}: set demo = false (ROCKET_DEMO=false), or address = 127.0.0.1",
@@ -207,7 +209,7 @@ impl Config {
             key: key_source(raw.jwt_secret, raw.jwt_secret_file)?,
             passwords: passwords(raw.argon2_memory_kib, raw.argon2_iterations)?,
             access: Access {
-                demo: raw.demo,
+                demo,
                 default_org: not_empty("default_org", raw.default_org)?,
                 trusted_proxies: raw.trusted_proxies,
                 address: rocket.address,
@@ -263,8 +265,10 @@ fn malformed(error: rocket::figment::Error) -> ConfigError {
             format!("must be {expected}")
         }
         Kind::MissingField(field) => return ConfigError(format!("setting `{field}` is missing")),
-        _ if key.is_empty() => {
-            return ConfigError(format!("the settings cannot be read: {error}"));
+        // The first line says where; the ones after it quote the file.
+        Kind::Message(text) if key.is_empty() => {
+            let place = text.lines().next().unwrap_or_default();
+            return ConfigError(format!("the settings cannot be read{from}: {place}"));
         }
         _ => "has a value that cannot be understood".to_owned(),
     };

@@ -51,7 +51,6 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Gate {
     queue: flume::Sender<Job>,
-    params: Params,
 }
 
 #[derive(Debug)]
@@ -71,7 +70,7 @@ impl Gate {
             let (jobs, params) = (jobs.clone(), params.clone());
             thread::Builder::new().name(format!("hash-{n}")).spawn(move || work(&jobs, &params))?;
         }
-        Ok(Self { queue, params })
+        Ok(Self { queue })
     }
 
     /// Compares a password with a stored hash. Without one, works just as long and answers
@@ -104,11 +103,6 @@ impl Gate {
             flume::TrySendError::Full(_) => GateError::Full,
             flume::TrySendError::Disconnected(_) => GateError::Broken,
         })
-    }
-
-    /// What a hash costs now.
-    pub fn params(&self) -> &Params {
-        &self.params
     }
 }
 
