@@ -1,1 +1,12 @@
-//! Placeholder until its tests arrive.
+//! The application over HTTP, through Rocket's local client: no port, no sleep.
+//!
+//! A test's name is a sentence, and begins with the rules of the security list that it holds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod jwt;
+
+mod contract;
+mod negotiation;

@@ -2,5 +2,6 @@
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod app;
 pub mod database;
 pub mod server;

@@ -1,0 +1,125 @@
+// What the page asks of the server. The token never leaves this module: not into storage, a cookie
+// or the address, where other scripts, the disk or a log could find it.
+
+const TIMEOUT_MS = 20_000;
+
+let token = null;
+
+/** Why there is no answer to show. `kind` says what a view can do about it:
+ *  credentials, session, permission, busy, timeout, network or unexpected. */
+export class Failure extends Error {
+  constructor(kind, sentence, { retryAfter = 0, requestId = null } = {}) {
+    super(sentence);
+    this.kind = kind;
+    this.retryAfter = retryAfter;
+    this.requestId = requestId;
+  }
+}
+
+/** Signs in; gives for how many seconds. */
+export async function signIn(username, password) {
+  const answer = await ask("POST", "/jwt", { username, password });
+  if (answer.status === 401) {
+    throw new Failure("credentials", "User name or password is incorrect.");
+  }
+  const issued = await read(answer);
+  if (typeof issued?.access_token !== "string" || typeof issued.expires_in !== "number") {
+    throw unexpected(answer);
+  }
+  token = issued.access_token;
+  return issued.expires_in;
+}
+
+/** The pay that the caller may see: an array of { username, salary }. */
+export async function listPay() {
+  const answer = await ask("GET", "/bearer");
+  if (answer.status === 401) {
+    throw new Failure("session", "Your session has ended. Sign in again.");
+  }
+  if (answer.status === 403) {
+    throw new Failure("permission", "You are signed in, and no grant lets you see pay.");
+  }
+  const rows = await read(answer);
+  const good = (row) => typeof row?.username === "string" && typeof row?.salary === "string";
+  if (!Array.isArray(rows) || !rows.every(good)) {
+    throw unexpected(answer);
+  }
+  return rows;
+}
+
+/** Ends the session on the server. The token is gone from here whatever happens. */
+export async function signOut() {
+  const ending = ask("DELETE", "/jwt");
+  forget();
+  const answer = await ending;
+  // 401: it had ended already.
+  if (answer.status !== 204 && answer.status !== 401) {
+    throw await failureOf(answer);
+  }
+}
+
+/** Drops the token. */
+export function forget() {
+  token = null;
+}
+
+async function ask(method, path, body) {
+  const headers = { Accept: "application/json" };
+  if (body) headers["Content-Type"] = "application/json";
+  else headers.Authorization = `Bearer ${token}`;
+  try {
+    return await fetch(path, {
+      method,
+      headers,
+      body: body && JSON.stringify(body),
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch (error) {
+    throw interrupted(error);
+  }
+}
+
+async function read(answer) {
+  if (!answer.ok) throw await failureOf(answer);
+  try {
+    return await answer.json();
+  } catch (error) {
+    throw error instanceof SyntaxError ? unexpected(answer) : interrupted(error);
+  }
+}
+
+function interrupted(error) {
+  return error.name === "TimeoutError"
+    ? new Failure("timeout", "The server has not answered in time.")
+    : new Failure("network", "The server cannot be reached.");
+}
+
+async function failureOf(answer) {
+  const retryAfter = Number.parseInt(answer.headers.get("Retry-After") ?? "", 10);
+  if (answer.status === 429 || answer.status === 503) {
+    return new Failure("busy", await detailOf(answer), {
+      retryAfter: Number.isFinite(retryAfter) ? retryAfter : 5,
+      requestId: answer.headers.get("X-Request-Id"),
+    });
+  }
+  return unexpected(answer);
+}
+
+async function detailOf(answer) {
+  try {
+    const { detail } = await answer.json();
+    if (typeof detail === "string") return `${detail}.`;
+  } catch {
+    // A proxy's own page, say. The status says enough.
+  }
+  return "The server cannot answer now.";
+}
+
+function unexpected(answer) {
+  const requestId = answer.headers.get("X-Request-Id");
+  const sentence = `The server answered in a way that this page does not understand (status ${answer.status}).`;
+  return new Failure("unexpected", sentence, { requestId });
+}

@@ -1,0 +1,62 @@
+// The page: which view is shown, and for whom.
+
+import { forget, signOut } from "./api.js";
+import { explain, showOnly, text } from "./dom.js";
+import * as pay from "./pay.js";
+import * as signin from "./signin.js";
+
+const byId = (id) => document.getElementById(id);
+const views = [byId("sign-in-view"), byId("table-view")];
+const notice = byId("notice");
+
+/** setTimeout takes 31 bits of milliseconds, and a session may be longer. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
+let expiry = 0;
+
+function enter(username, seconds) {
+  byId("who").textContent = username;
+  byId("account").hidden = false;
+  text(notice, "");
+  document.title = "Pay you may see · Stipend";
+  showOnly(byId("table-view"), views);
+  byId("table-title").focus();
+  clearTimeout(expiry);
+  expiry = setTimeout(
+    () => leave("Your session has ended, as every session does after its time. Sign in again."),
+    Math.min(seconds * 1000, LONGEST_TIMEOUT_MS),
+  );
+  pay.load(leave);
+}
+
+/** Back to the sign-in, with everything that was seen or typed gone from the page. */
+function leave(sentence) {
+  clearTimeout(expiry);
+  forget();
+  pay.clear();
+  signin.clear();
+  byId("who").textContent = "";
+  byId("account").hidden = true;
+  document.title = "Sign in · Stipend";
+  showOnly(byId("sign-in-view"), views);
+  text(notice, sentence);
+  signin.focus();
+}
+
+signin.onSignIn(enter);
+pay.connect(leave);
+
+byId("sign-out").addEventListener("click", async () => {
+  const ending = signOut();
+  leave("Signing out…");
+  try {
+    await ending;
+    text(notice, "You have signed out.");
+  } catch (failure) {
+    text(notice, `${explain(failure)} This page has forgotten you, but your session may stay open on the server until its time is up.`);
+  }
+});
+
+// A page that the browser keeps for its Back button must not keep anybody's pay.
+addEventListener("pagehide", () => leave(""));
+
+signin.focus();

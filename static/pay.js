@@ -1,0 +1,154 @@
+// The table of the pay that the caller may see.
+
+import { listPay } from "./api.js";
+import { explain, showOnly, text } from "./dom.js";
+
+const byId = (id) => document.getElementById(id);
+const [loading, failed, nothing, listing] = ["loading", "table-error", "nothing", "listing"].map(byId);
+const states = [loading, failed, nothing, listing];
+const [table, search, count, refresh, retry] = ["pay", "search", "count", "refresh", "retry"].map(byId);
+const body = table.tBodies[0];
+const rowTemplate = byId("row").content.firstElementChild;
+const sortButtons = [...table.tHead.querySelectorAll("button")];
+const collator = new Intl.Collator("en", { numeric: true });
+
+/** So many rows are drawn at a time: enough to read, few enough to be drawn at once. */
+const CHUNK = 500;
+
+let people = [];
+let matching = [];
+let drawn = 0;
+let sort = { key: "username", descending: false };
+/** Counts requests, so that an answer that comes after a later question is not shown. */
+let asked = 0;
+
+/** Asks the server, and shows what it says. Calls back when the session has ended. */
+export async function load(sessionEnded) {
+  const question = ++asked;
+  const hadFocus = document.activeElement === retry;
+  reset();
+  showOnly(loading, states);
+  refresh.disabled = true;
+  try {
+    const rows = await listPay();
+    if (question !== asked) return;
+    people = rows.map((row) => ({ ...row, ...amountOf(row.salary) }));
+    const time = new Date().toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+    text(byId("recorded"), `This look was recorded in the audit trail. ${time}`);
+    showOnly(people.length ? listing : nothing, states);
+    draw();
+    if (hadFocus) byId("table-title").focus();
+  } catch (failure) {
+    if (question !== asked) return;
+    if (failure.kind === "session") return sessionEnded(failure.message);
+    byId("table-error-text").textContent = explain(failure);
+    retry.hidden = failure.kind === "permission";
+    showOnly(failed, states);
+    if (failure.retryAfter) countDown(failure.retryAfter, question);
+  } finally {
+    if (question === asked) refresh.disabled = false;
+  }
+}
+
+/** Forgets all rows and takes them off the page. */
+export function clear() {
+  asked += 1;
+  reset();
+  search.value = "";
+  sortBy("username", false);
+  showOnly(null, states);
+}
+
+/** Connects the controls. */
+export function connect(sessionEnded) {
+  for (const button of [refresh, retry]) button.addEventListener("click", () => load(sessionEnded));
+  search.addEventListener("input", draw);
+  byId("clear-search").addEventListener("click", () => {
+    search.value = "";
+    draw();
+    search.focus();
+  });
+  byId("show-more").addEventListener("click", () => {
+    const first = drawn;
+    drawMore(CHUNK);
+    body.rows[first]?.scrollIntoView({ block: "nearest" });
+  });
+  for (const button of sortButtons) {
+    button.addEventListener("click", () => {
+      const key = button.dataset.sort;
+      sortBy(key, sort.key === key && !sort.descending);
+      draw();
+    });
+  }
+  // Paper cannot be asked for more.
+  addEventListener("beforeprint", () => drawMore(matching.length));
+}
+
+function reset() {
+  people = [];
+  matching = [];
+  drawn = 0;
+  body.replaceChildren();
+  text(byId("recorded"), "");
+}
+
+function draw() {
+  const wanted = search.value.trim().toLowerCase();
+  matching = people.filter((person) => person.username.toLowerCase().includes(wanted));
+  matching.sort((a, b) => compare(a, b) * (sort.descending ? -1 : 1));
+  count.textContent = `${matching.length.toLocaleString()} of ${people.length.toLocaleString()} people`;
+  byId("no-match").hidden = matching.length > 0;
+  byId("no-match-text").textContent = search.value;
+  drawn = 0;
+  body.replaceChildren();
+  drawMore(CHUNK);
+}
+
+function drawMore(wanted) {
+  const next = matching.slice(drawn, drawn + wanted);
+  body.append(...next.map(rowOf));
+  drawn += next.length;
+  const left = matching.length - drawn;
+  byId("more").hidden = left === 0;
+  byId("show-more").textContent =
+    `Show ${Math.min(left, CHUNK).toLocaleString()} more of ${left.toLocaleString()}`;
+}
+
+function rowOf({ username, salary }) {
+  const row = rowTemplate.cloneNode(true);
+  row.querySelector("bdi").textContent = username;
+  row.querySelector("td").textContent = salary;
+  return row;
+}
+
+function sortBy(key, descending) {
+  sort = { key, descending };
+  for (const button of sortButtons) {
+    const header = button.closest("th");
+    if (button.dataset.sort === key) {
+      header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    } else {
+      header.removeAttribute("aria-sort");
+    }
+  }
+}
+
+/** Amounts are compared within a currency; currencies are kept together, since they do not mix. */
+function compare(a, b) {
+  const byName = collator.compare(a.username, b.username);
+  if (sort.key === "username") return byName;
+  return collator.compare(a.currency, b.currency) || a.amount - b.amount || byName;
+}
+
+/** `$2000.00`, `-$5.00`, `CHF -5.00`: the sign of the currency, and the number. Only for sorting. */
+function amountOf(salary) {
+  const currency = salary.replace(/[-\d.\s]/g, "");
+  return { currency, amount: Number(salary.replace(/[^-\d.]/g, "")) };
+}
+
+function countDown(seconds, question) {
+  if (question !== asked) return;
+  retry.disabled = seconds > 0;
+  retry.textContent = seconds > 0 ? `Try again in ${seconds} s` : "Try again";
+  if (seconds > 0) setTimeout(() => countDown(seconds - 1, question), 1000);
+}
