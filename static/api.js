@@ -6,7 +6,7 @@ const TIMEOUT_MS = 20_000;
 let token = null;
 
 /** Why there is no answer to show. `kind` says what a view can do about it:
- *  credentials, session, permission, busy, timeout, network or unexpected. */
+ *  credentials, session, permission, refused, busy, timeout, network or unexpected. */
 export class Failure extends Error {
   constructor(kind, sentence, { retryAfter = 0, requestId = null } = {}) {
     super(sentence);
@@ -38,6 +38,9 @@ export async function listPay() {
   }
   if (answer.status === 403) {
     throw new Failure("permission", "You are signed in, and no grant lets you see pay.");
+  }
+  if (answer.status === 503) {
+    throw busy(answer, "This look could not be recorded in the audit trail, so no pay is shown.");
   }
   const rows = await read(answer);
   const good = (row) => typeof row?.username === "string" && typeof row?.salary === "string";
@@ -98,14 +101,20 @@ function interrupted(error) {
 }
 
 async function failureOf(answer) {
-  const retryAfter = Number.parseInt(answer.headers.get("Retry-After") ?? "", 10);
+  const detail = await detailOf(answer);
   if (answer.status === 429 || answer.status === 503) {
-    return new Failure("busy", await detailOf(answer), {
-      retryAfter: Number.isFinite(retryAfter) ? retryAfter : 5,
-      requestId: answer.headers.get("X-Request-Id"),
-    });
+    return busy(answer, detail ?? "The server cannot answer now.");
   }
-  return unexpected(answer);
+  // A sentence from the server says more than a status; its faults (5xx) are for an operator.
+  return detail && answer.status < 500 ? new Failure("refused", detail) : unexpected(answer);
+}
+
+function busy(answer, sentence) {
+  const seconds = Number.parseInt(answer.headers.get("Retry-After") ?? "", 10);
+  return new Failure("busy", sentence, {
+    retryAfter: Number.isFinite(seconds) ? seconds : 5,
+    requestId: answer.status === 503 ? answer.headers.get("X-Request-Id") : null,
+  });
 }
 
 async function detailOf(answer) {
@@ -115,7 +124,7 @@ async function detailOf(answer) {
   } catch {
     // A proxy's own page, say. The status says enough.
   }
-  return "The server cannot answer now.";
+  return null;
 }
 
 function unexpected(answer) {

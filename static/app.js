@@ -12,6 +12,7 @@ const notice = byId("notice");
 /** setTimeout takes 31 bits of milliseconds, and a session may be longer. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 let expiry = 0;
+let expiresAt = Infinity;
 
 function enter(username, seconds) {
   byId("who").textContent = username;
@@ -20,17 +21,25 @@ function enter(username, seconds) {
   document.title = "Pay you may see · Stipend";
   showOnly(byId("table-view"), views);
   byId("table-title").focus();
-  clearTimeout(expiry);
-  expiry = setTimeout(
-    () => leave("Your session has ended, as every session does after its time. Sign in again."),
-    Math.min(seconds * 1000, LONGEST_TIMEOUT_MS),
-  );
+  expiresAt = Date.now() + seconds * 1000;
+  leaveWhenExpired();
   pay.load(leave);
+}
+
+function leaveWhenExpired() {
+  clearTimeout(expiry);
+  const left = expiresAt - Date.now();
+  if (left <= 0) {
+    leave("Your session has ended, as every session does after its time. Sign in again.");
+  } else if (left < Infinity) {
+    expiry = setTimeout(leaveWhenExpired, Math.min(left, LONGEST_TIMEOUT_MS));
+  }
 }
 
 /** Back to the sign-in, with everything that was seen or typed gone from the page. */
 function leave(sentence) {
   clearTimeout(expiry);
+  expiresAt = Infinity;
   forget();
   pay.clear();
   signin.clear();
@@ -55,6 +64,9 @@ byId("sign-out").addEventListener("click", async () => {
     text(notice, `${explain(failure)} This page has forgotten you, but your session may stay open on the server until its time is up.`);
   }
 });
+
+// Timers sleep when the machine does; whoever wakes it must not find an ended session's pay.
+document.addEventListener("visibilitychange", leaveWhenExpired);
 
 // A page that the browser keeps for its Back button must not keep anybody's pay.
 addEventListener("pagehide", () => leave(""));

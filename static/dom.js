@@ -11,9 +11,34 @@ export function showOnly(shown, elements) {
   for (const element of elements) element.hidden = element !== shown;
 }
 
+/** Lets a button wait. Not `disabled`, which would drop the focus of whoever has just pressed it. */
+export function wait(button, waiting) {
+  button.setAttribute("aria-disabled", String(waiting));
+}
+
+export function isWaiting(button) {
+  return button.getAttribute("aria-disabled") === "true";
+}
+
+/** Counts down on a button to the moment that the server has named; then calls back.
+ *  Gives a function that stops it. By the clock, since timers sleep when the machine does. */
+export function countDown(button, seconds, done) {
+  const end = Date.now() + seconds * 1000;
+  let timer = 0;
+  const tick = () => {
+    const left = Math.ceil((end - Date.now()) / 1000);
+    if (left <= 0) return done();
+    button.textContent = `Try again in ${left} s`;
+    timer = setTimeout(tick, 1000);
+  };
+  wait(button, true);
+  tick();
+  return () => clearTimeout(timer);
+}
+
 /** A failure as a sentence, with the request's id where an operator will want it. */
 export function explain(failure) {
   if (!failure.kind) throw failure;
-  const id = failure.requestId && failure.kind === "unexpected" ? ` Request ${failure.requestId}.` : "";
+  const id = failure.requestId ? ` Request ${failure.requestId}.` : "";
   return failure.message + id;
 }

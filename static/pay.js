@@ -1,7 +1,7 @@
 // The table of the pay that the caller may see.
 
 import { listPay } from "./api.js";
-import { explain, showOnly, text } from "./dom.js";
+import { countDown, explain, isWaiting, showOnly, text, wait } from "./dom.js";
 
 const byId = (id) => document.getElementById(id);
 const [loading, failed, nothing, listing] = ["loading", "table-error", "nothing", "listing"].map(byId);
@@ -21,14 +21,15 @@ let drawn = 0;
 let sort = { key: "username", descending: false };
 /** Counts requests, so that an answer that comes after a later question is not shown. */
 let asked = 0;
+let stopCountDown = () => {};
 
 /** Asks the server, and shows what it says. Calls back when the session has ended. */
 export async function load(sessionEnded) {
   const question = ++asked;
-  const hadFocus = document.activeElement === retry;
+  const retried = document.activeElement === retry;
   reset();
   showOnly(loading, states);
-  refresh.disabled = true;
+  wait(refresh, true);
   try {
     const rows = await listPay();
     if (question !== asked) return;
@@ -37,16 +38,18 @@ export async function load(sessionEnded) {
     text(byId("recorded"), `This look was recorded in the audit trail. ${time}`);
     showOnly(people.length ? listing : nothing, states);
     draw();
-    if (hadFocus) byId("table-title").focus();
+    // The button that was pressed is gone.
+    if (retried) byId("table-title").focus();
   } catch (failure) {
     if (question !== asked) return;
     if (failure.kind === "session") return sessionEnded(failure.message);
     byId("table-error-text").textContent = explain(failure);
     retry.hidden = failure.kind === "permission";
     showOnly(failed, states);
-    if (failure.retryAfter) countDown(failure.retryAfter, question);
+    if (retried) (retry.hidden ? byId("table-title") : retry).focus();
+    if (failure.retryAfter) stopCountDown = countDown(retry, failure.retryAfter, readyToRetry);
   } finally {
-    if (question === asked) refresh.disabled = false;
+    if (question === asked) wait(refresh, false);
   }
 }
 
@@ -61,7 +64,9 @@ export function clear() {
 
 /** Connects the controls. */
 export function connect(sessionEnded) {
-  for (const button of [refresh, retry]) button.addEventListener("click", () => load(sessionEnded));
+  for (const button of [refresh, retry]) {
+    button.addEventListener("click", () => isWaiting(button) || load(sessionEnded));
+  }
   search.addEventListener("input", draw);
   byId("clear-search").addEventListener("click", () => {
     search.value = "";
@@ -71,7 +76,10 @@ export function connect(sessionEnded) {
   byId("show-more").addEventListener("click", () => {
     const first = drawn;
     drawMore(CHUNK);
-    body.rows[first]?.scrollIntoView({ block: "nearest" });
+    // The button moves away, or is gone after the last chunk, so reading goes on in the new rows.
+    const name = body.rows[first].cells[0];
+    name.tabIndex = -1;
+    name.focus();
   });
   for (const button of sortButtons) {
     button.addEventListener("click", () => {
@@ -81,7 +89,12 @@ export function connect(sessionEnded) {
     });
   }
   // Paper cannot be asked for more.
-  addEventListener("beforeprint", () => drawMore(matching.length));
+  let drawnOnScreen = 0;
+  addEventListener("beforeprint", () => {
+    drawnOnScreen = drawn;
+    drawMore(matching.length);
+  });
+  addEventListener("afterprint", () => redraw(drawnOnScreen));
 }
 
 function reset() {
@@ -90,18 +103,30 @@ function reset() {
   drawn = 0;
   body.replaceChildren();
   text(byId("recorded"), "");
+  readyToRetry();
+}
+
+function readyToRetry() {
+  stopCountDown();
+  wait(retry, false);
+  retry.textContent = "Try again";
 }
 
 function draw() {
   const wanted = search.value.trim().toLowerCase();
   matching = people.filter((person) => person.username.toLowerCase().includes(wanted));
   matching.sort((a, b) => compare(a, b) * (sort.descending ? -1 : 1));
-  count.textContent = `${matching.length.toLocaleString()} of ${people.length.toLocaleString()} people`;
+  const noun = people.length === 1 ? "person" : "people";
+  count.textContent = `${matching.length.toLocaleString()} of ${people.length.toLocaleString()} ${noun}`;
   byId("no-match").hidden = matching.length > 0;
   byId("no-match-text").textContent = search.value;
+  redraw(CHUNK);
+}
+
+function redraw(wanted) {
   drawn = 0;
   body.replaceChildren();
-  drawMore(CHUNK);
+  drawMore(wanted);
 }
 
 function drawMore(wanted) {
@@ -116,8 +141,8 @@ function drawMore(wanted) {
 
 function rowOf({ username, salary }) {
   const row = rowTemplate.cloneNode(true);
-  row.querySelector("bdi").textContent = username;
-  row.querySelector("td").textContent = salary;
+  row.querySelector("th bdi").textContent = username;
+  row.querySelector("td bdi").textContent = salary;
   return row;
 }
 
@@ -144,11 +169,4 @@ function compare(a, b) {
 function amountOf(salary) {
   const currency = salary.replace(/[-\d.\s]/g, "");
   return { currency, amount: Number(salary.replace(/[^-\d.]/g, "")) };
-}
-
-function countDown(seconds, question) {
-  if (question !== asked) return;
-  retry.disabled = seconds > 0;
-  retry.textContent = seconds > 0 ? `Try again in ${seconds} s` : "Try again";
-  if (seconds > 0) setTimeout(() => countDown(seconds - 1, question), 1000);
 }

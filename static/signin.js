@@ -1,7 +1,7 @@
 // The sign-in form.
 
 import { signIn } from "./api.js";
-import { explain, text } from "./dom.js";
+import { countDown, explain, isWaiting, text, wait } from "./dom.js";
 
 const form = document.getElementById("sign-in");
 const username = document.getElementById("username");
@@ -14,10 +14,12 @@ const error = document.getElementById("sign-in-error");
 export function onSignIn(done) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (submit.disabled) return;
+    if (isWaiting(submit)) return;
     const missing = [username, password].find((field) => field.value === "");
     if (missing) return refuse("Type your user name and your password.", missing);
     busy(true);
+    // Browsers offer to keep only what they know to be a password.
+    showPassword(false);
     try {
       const seconds = await signIn(username.value, password.value);
       const name = username.value;
@@ -30,7 +32,11 @@ export function onSignIn(done) {
       } else {
         refuse(explain(failure), submit);
       }
-      if (failure.retryAfter) return countDown(failure.retryAfter);
+      if (failure.retryAfter) {
+        form.removeAttribute("aria-busy");
+        countDown(submit, failure.retryAfter, () => busy(false));
+        return;
+      }
     }
     busy(false);
   });
@@ -53,32 +59,23 @@ export function focus() {
 function refuse(sentence, field) {
   text(error, sentence);
   for (const input of [username, password]) {
-    input.toggleAttribute("aria-invalid", input === field);
+    input.setAttribute("aria-invalid", String(input === field));
+    // The notice says why somebody is here again, and the focus lands on the user name.
     if (input === field) input.setAttribute("aria-describedby", error.id);
+    else if (input === username) input.setAttribute("aria-describedby", "notice");
     else input.removeAttribute("aria-describedby");
   }
   field?.focus();
 }
 
 function busy(now) {
-  submit.disabled = now;
+  wait(submit, now);
   submit.textContent = now ? "Signing in…" : "Sign in";
   form.setAttribute("aria-busy", String(now));
-}
-
-/** The server has said when to come back; until then the button waits. */
-function countDown(seconds) {
-  if (seconds <= 0) {
-    busy(false);
-    return;
-  }
-  submit.disabled = true;
-  submit.textContent = `Try again in ${seconds} s`;
-  setTimeout(() => countDown(seconds - 1), 1000);
 }
 
 function showPassword(visible) {
   password.type = visible ? "text" : "password";
   reveal.textContent = visible ? "Hide" : "Show";
-  reveal.setAttribute("aria-pressed", String(visible));
+  reveal.setAttribute("aria-label", `${reveal.textContent} the password`);
 }
