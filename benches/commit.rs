@@ -6,9 +6,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::Connection;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 
 type Failure = Box<dyn std::error::Error>;
 

@@ -6,7 +6,7 @@
 
 use std::io::Cursor;
 
-use rocket::http::{Accept, ContentType, Header, MediaType, Method, Status};
+use rocket::http::{Accept, ContentType, Header, MediaType, Method, QMediaType, Status};
 use rocket::response::Responder;
 use rocket::{Request, Response, response};
 use serde_json::json;
@@ -221,17 +221,17 @@ pub fn allow(methods: &[Method]) -> String {
 /// the most specific range that covers JSON has a higher weight than the one that covers text.
 /// Without `Accept`, or with `*/*`, it would not.
 pub fn prefers_json(request: &Request<'_>) -> bool {
-    let Some(accept) = request.accept() else {
-        return false;
-    };
-    let json = weight(accept, &MediaType::JSON)
-        .max(weight(accept, &MediaType::new("application", "problem+json")));
-    json > weight(accept, &MediaType::Plain)
+    // A field that cannot be parsed says nothing.
+    let accept: Vec<Accept> =
+        request.headers().get("Accept").filter_map(|field| field.parse().ok()).collect();
+    let ranges = || accept.iter().flat_map(Accept::iter);
+    let json = weight(ranges(), &MediaType::JSON)
+        .max(weight(ranges(), &MediaType::new("application", "problem+json")));
+    json > weight(ranges(), &MediaType::Plain)
 }
 
-fn weight(accept: &Accept, wanted: &MediaType) -> f32 {
-    accept
-        .iter()
+fn weight<'a>(ranges: impl Iterator<Item = &'a QMediaType>, wanted: &MediaType) -> f32 {
+    ranges
         .filter(|range| {
             (range.top() == "*" || range.top() == wanted.top())
                 && (range.sub() == "*" || range.sub() == wanted.sub())

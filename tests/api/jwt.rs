@@ -124,8 +124,7 @@ pub(crate) async fn assert_refused(app: &TestApp, token: &str, what: &str) {
 /// The answer says that the token is invalid, and nothing else.
 pub(crate) fn assert_invalid_token(answer: &Answer, what: &str) {
     assert_eq!((answer.status, answer.text()), (401, "Unauthorized"), "{what}: {answer:?}");
-    let challenge = format!(
-        r#"{REALM}, error="invalid_token", error_description="The token is not valid""#
-    );
+    let challenge =
+        format!(r#"{REALM}, error="invalid_token", error_description="The token is not valid""#);
     assert_eq!(answer.field("WWW-Authenticate"), Some(challenge.as_str()), "{what}");
 }

@@ -8,5 +8,12 @@ mod support;
 
 mod jwt;
 
+mod access;
+mod architecture;
 mod contract;
+mod every_route;
+mod http;
+mod login;
 mod negotiation;
+mod token;
+mod trail;

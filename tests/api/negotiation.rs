@@ -109,7 +109,10 @@ async fn r26_both_forms_of_an_error_have_the_same_status_and_the_same_challenge(
         for name in ["WWW-Authenticate", "Allow", "Vary", "Cache-Control"] {
             assert_eq!(plain.field(name), json.field(name), "{name} {plain:?}");
         }
-        assert_eq!(plain.field("WWW-Authenticate").is_some(), [401, 403].contains(&status) || plain.text().contains("Authorization"));
+        assert_eq!(
+            plain.field("WWW-Authenticate").is_some(),
+            [401, 403].contains(&status) || plain.text().contains("Authorization")
+        );
         let problem = json.json();
         assert_eq!(problem["status"], status, "{problem}");
         assert_eq!(problem["detail"], plain.text(), "{problem}");
@@ -135,7 +138,8 @@ async fn r23_pay_comes_as_json_whatever_the_client_accepts() {
 async fn r23_no_oddity_of_accept_encoding_fails() {
     let app = TestApp::new().await;
     let twilio = app.demo_user().await;
-    for coding in ["", "*", "*;q=0", "identity;q=0", "br", "gzip;q=abc", ";", ",,,", "gzip;q=1e999"] {
+    for coding in ["", "*", "*;q=0", "identity;q=0", "br", "gzip;q=abc", ";", ",,,", "gzip;q=1e999"]
+    {
         let answer = twilio.get("/bearer").field("Accept-Encoding", coding).send().await;
         assert_eq!((answer.status, answer.text()), (200, DEMO_PAY), "{coding}");
         assert_eq!(answer.field("Content-Encoding"), None, "{coding}");

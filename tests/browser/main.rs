@@ -1,1 +1,16 @@
-//! Placeholder until its tests arrive.
+//! The page, as the real binary serves it, in a real Chromium.
+//!
+//! With `STIPEND_SCREENSHOTS=FOLDER` in the environment, the main states are saved there as PNG.
+
+// Only this binary needs a browser, so `support` does not bring it to the others.
+#[path = "../support/browser.rs"]
+mod browser;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod failure;
+mod page;
+mod safety;
+mod session;
+mod table;

@@ -1,0 +1,146 @@
+//! Who sees what, and that what has ended has ended.
+
+use std::time::Duration;
+
+use rocket::figment::Figment;
+
+use crate::jwt::{assert_accepted, assert_invalid_token};
+use crate::support::app::TestApp;
+
+/// Two orgs with the same names, so that a slip between them would show.
+async fn two_orgs() -> TestApp {
+    let app = TestApp::new().await;
+    for (org, pay) in [("acme", 100_000), ("zeta", 900_000)] {
+        app.add_org(org).await;
+        for (n, name) in ["ann", "bob", "cyd"].into_iter().enumerate() {
+            app.add_user(org, name).await;
+            app.add_employee(org, name, pay + i64::try_from(n).unwrap()).await;
+        }
+    }
+    app
+}
+
+#[tokio::test]
+async fn r50_a_user_without_a_grant_sees_nobody() {
+    let app = two_orgs().await;
+    let answer = app.user("acme/ann").await.read_pay().await;
+    assert_eq!(answer.status, 403);
+    assert!(!answer.text().contains('$'));
+}
+
+#[tokio::test]
+async fn r50_each_reach_shows_exactly_its_rows() {
+    let app = two_orgs().await;
+    app.add_grant("acme", "ann", "read", "own").await;
+    app.add_grant("acme", "bob", "read", "user:cyd").await;
+    app.add_grant("acme", "cyd", "read", "org").await;
+    assert_eq!(app.user("acme/ann").await.sees().await, "ann");
+    assert_eq!(app.user("acme/bob").await.sees().await, "cyd");
+    let everybody = app.user("acme/cyd").await.read_pay().await;
+    let expected = r#"[{"username":"ann","salary":"$1000.00"},{"username":"bob","salary":"$1000.01"},{"username":"cyd","salary":"$1000.02"}]"#;
+    assert_eq!(everybody.text(), expected);
+
+    app.add_grant("acme", "bob", "read", "own").await;
+    assert_eq!(app.user("acme/bob").await.sees().await, "bob cyd", "grants add up");
+    app.add_grant("zeta", "ann", "read", "user:nobody").await;
+    assert_eq!(app.user("zeta/ann").await.sees().await, "", "a reach over nobody shows nobody");
+}
+
+#[tokio::test]
+async fn r50_no_permission_implies_another() {
+    let app = two_orgs().await;
+    for permission in ["write", "manage", "audit"] {
+        app.add_grant("acme", "ann", permission, "org").await;
+    }
+    assert_eq!(app.user("acme/ann").await.read_pay().await.status, 403);
+    app.add_grant("acme", "ann", "read", "own").await;
+    assert_eq!(app.user("acme/ann").await.sees().await, "ann");
+}
+
+#[tokio::test]
+async fn the_current_rate_is_the_last_revision_of_the_latest_day_that_has_come() {
+    let app = two_orgs().await;
+    app.add_grant("acme", "ann", "read", "own").await;
+    for (day, revision, minor, currency) in [
+        ("2025-07-01", 1, 110_000, "USD"),
+        ("2025-07-01", 2, 120_000, "EUR"),
+        ("2024-06-01", 7, 130_000, "USD"),
+        ("2026-03-11", 1, 140_000, "USD"),
+    ] {
+        app.add_rate("acme", "ann", day, revision, minor, currency).await;
+    }
+    let caller = app.user("acme/ann").await;
+    assert_eq!(caller.read_pay().await.text(), r#"[{"username":"ann","salary":"€1200.00"}]"#);
+    app.clock.advance(Duration::from_secs(12 * 3600));
+    assert_eq!(caller.read_pay().await.text(), r#"[{"username":"ann","salary":"$1400.00"}]"#);
+}
+
+#[tokio::test]
+async fn r17_r51_what_ends_in_the_database_has_ended_at_the_next_request() {
+    for (sql, status) in [
+        ("UPDATE sessions SET ended_at = 1", 401),
+        ("UPDATE users SET disabled_at = 1 WHERE username = 'ann'", 401),
+        ("UPDATE grants SET ended_at = 1, ended_by = 'test' WHERE username = 'ann'", 403),
+        ("UPDATE grants SET last_day = '2026-03-09' WHERE username = 'ann'", 403),
+        ("UPDATE grants SET permission = 'write' WHERE username = 'ann'", 403),
+    ] {
+        let app = two_orgs().await;
+        app.add_grant("acme", "ann", "read", "own").await;
+        let caller = app.user("acme/ann").await;
+        assert_eq!(caller.sees().await, "ann");
+        app.database.execute(sql).await;
+        assert_eq!(caller.read_pay().await.status, status, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn r17_a_grant_holds_through_its_last_day() {
+    let app = two_orgs().await;
+    app.add_grant_until("acme", "ann", "read", "own", "'2026-03-10'").await;
+    let caller = app.user("acme/ann").await;
+    assert_eq!(caller.sees().await, "ann");
+    app.clock.advance(Duration::from_secs(12 * 3600 - 1));
+    assert_eq!(caller.sees().await, "ann");
+    app.clock.advance(Duration::from_secs(1));
+    assert_eq!(caller.read_pay().await.status, 403);
+}
+
+#[tokio::test]
+async fn r17_signing_out_ends_this_session_also_after_a_restart() {
+    let app = TestApp::new().await;
+    let (one, other) = (app.demo_user().await, app.demo_user().await);
+    let (ended, alive) = (one.token().to_owned(), other.token().to_owned());
+    assert_eq!(one.delete("/jwt").send().await.status, 204);
+    assert_invalid_token(&one.read_pay().await, "ended");
+    assert_invalid_token(&one.delete("/jwt").send().await, "ended");
+    let app = app.restarted_with(Figment::new()).await;
+    assert_invalid_token(&app.bearer(&ended).read_pay().await, "ended, after a restart");
+    assert_accepted(&app, &alive, "the other session").await;
+}
+
+#[tokio::test]
+async fn r17_a_token_under_another_key_is_refused_after_a_restart() {
+    let app = TestApp::new().await;
+    let token = app.demo_user().await.token().to_owned();
+    let other = "another-key-6fGh2Kd9Lq0Zx7Cv5Bn3Mw1Pt8Ry4Us";
+    let app = app.restarted_with(Figment::new().merge(("jwt_secret", other))).await;
+    assert_invalid_token(&app.bearer(&token).read_pay().await, "the old key");
+}
+
+#[tokio::test]
+async fn r47_a_demo_token_is_dead_without_demo() {
+    let app = TestApp::new().await;
+    let token = app.demo_user().await.token().to_owned();
+    let app = app.restarted_with(Figment::new().merge(("demo", false))).await;
+    assert_invalid_token(&app.bearer(&token).read_pay().await, "demo is off");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_time_is_up() {
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    app.clock.advance(Duration::from_secs(86_399));
+    assert_eq!(caller.read_pay().await.status, 200);
+    app.clock.advance(Duration::from_secs(1));
+    assert_invalid_token(&caller.read_pay().await, "a day later");
+}

@@ -1,0 +1,119 @@
+//! The rules that the source itself is held to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms from the top down; those in one group stand beside each other.
+const FLOORS: &[&[&str]] = &[
+    &["main", "lib"],
+    &["cli"],
+    &["routes"],
+    &["fairings"],
+    &["error"],
+    &["auth"],
+    &["store"],
+    &["policy"],
+    &["domain"],
+    &["config", "clock", "entropy", "json"],
+];
+
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    assert!(!found.is_empty());
+    found.into_iter().map(|(path, text)| (path.strip_prefix(&root).unwrap().into(), text)).collect()
+}
+
+fn room(path: &Path) -> String {
+    let first = path.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// Whether code in one room may name another.
+fn may_import(from: &str, to: &str) -> bool {
+    match (floor(from), floor(to)) {
+        (Some(above), Some(below)) => from == to || above < below,
+        _ => false,
+    }
+}
+
+#[test]
+fn imports_run_one_way() {
+    assert!(may_import("routes", "auth") && !may_import("auth", "routes"));
+    assert!(!may_import("config", "clock") && !may_import("policy", "store"));
+    for (path, text) in files("src") {
+        let from = room(&path);
+        for import in text.split("crate::").skip(1) {
+            let to: String =
+                import.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            // `use crate::{…}` would hide what it names from this test.
+            assert!(!to.is_empty(), "{}: name each room by a use of its own", path.display());
+            if floor(&to).is_some() {
+                assert!(may_import(&from, &to), "{}: {from} imports {to}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_edge_knows_rocket() {
+    for (path, text) in files("src") {
+        let edge = ["lib", "cli", "routes", "fairings", "error", "config"];
+        if !edge.contains(&room(&path).as_str()) {
+            assert!(!text.contains("rocket::"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_policy_makes_the_proof() {
+    for (path, text) in files("src") {
+        if room(&path) != "policy" {
+            assert!(!text.contains("Allowed {"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn r100_only_the_store_speaks_sql_and_only_in_constants() {
+    for (path, text) in files("src") {
+        let shown = path.display();
+        assert!(!text.contains("AssertSqlSafe") && !text.contains("QueryBuilder"), "{shown}");
+        if room(&path) != "store" {
+            assert!(!text.contains("sqlx::query") && !text.contains("SELECT "), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn r110_a_file_fits_one_sitting_and_nothing_is_left_unfinished() {
+    for (path, text) in files("src").into_iter().chain(files("tests")) {
+        let shown = path.display();
+        assert!(text.lines().count() <= 600, "{shown} is too long");
+        for left in ["todo", "unimplemented", "dbg"] {
+            assert!(!text.contains(&format!("{left}!(")), "{shown}: {left}");
+        }
+        assert!(!text.contains(concat!("#[ig", "nore")), "{shown}");
+    }
+    let manifest = include_str!("../../Cargo.toml");
+    assert!(
+        manifest.contains("unsafe_code = \"forbid\"")
+            && manifest.contains("overflow-checks = true")
+    );
+}

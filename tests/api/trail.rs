@@ -1,0 +1,111 @@
+//! Every look and every change is on record, or it does not happen.
+
+use crate::support::app::TestApp;
+use crate::support::database::is_postgres;
+
+const LAST: &str = "SELECT org || ' ' || actor || ' ' || COALESCE(session_id, '-') || ' ' || action || ' ' || \
+    COALESCE(permission, '-') || ' ' || COALESCE(grants, '-') || ' ' || subjects || ' ' || client || ' ' || request_id \
+    FROM audit ORDER BY record_id DESC LIMIT 1";
+
+async fn count(app: &TestApp) -> i64 {
+    app.database.number("SELECT COUNT(*) FROM audit").await
+}
+
+#[tokio::test]
+async fn each_read_leaves_exactly_one_record_of_who_saw_whom() {
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    let session = crate::jwt::Jwt::read(caller.token()).claims["jti"].as_str().unwrap().to_owned();
+    for (path, method) in [
+        ("/bearer", rocket::http::Method::Get),
+        ("/bearer", rocket::http::Method::Post),
+        ("/bearer", rocket::http::Method::Head),
+    ] {
+        let before = count(&app).await;
+        let answer = caller.ask(method, path).send().await;
+        assert_eq!(count(&app).await, before + 1, "{method}");
+        let id = answer.field("X-Request-Id").unwrap();
+        let record = app.database.texts(LAST).await.remove(0);
+        let expected = format!(
+            r#"twilio twilio {session} list_pay read ["demo"] ["jdoe","mturner"] local {id}"#
+        );
+        assert_eq!(record, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_login_and_a_logout_are_on_record_and_a_refusal_reveals_nothing() {
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    assert!(app.database.texts(LAST).await[0].contains(" log_in - - "));
+    caller.delete("/jwt").send().await;
+    assert!(app.database.texts(LAST).await[0].contains(" log_out - - "));
+    let before = count(&app).await;
+    app.anonymous().read_pay().await;
+    app.anonymous().log_in("twilio", "wrong").await;
+    caller.read_pay().await;
+    assert_eq!(count(&app).await, before);
+}
+
+#[tokio::test]
+async fn r80_a_record_holds_no_amount_password_or_token() {
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    caller.read_pay().await;
+    let all = "SELECT org || actor || COALESCE(session_id, '') || action || COALESCE(grants, '') || subjects || client || request_id FROM audit";
+    let records = app.database.texts(all).await.join("\n");
+    let signature = caller.token().rsplit_once('.').unwrap().1;
+    for secret in ["2000.00", "200000", "ahoy", signature] {
+        assert!(!records.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_given_when_the_record_cannot_be_written() {
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    let (forbid, allow) = if is_postgres() {
+        (
+            "CREATE TRIGGER forbid BEFORE INSERT ON audit EXECUTE FUNCTION refuse_change()",
+            "DROP TRIGGER forbid ON audit",
+        )
+    } else {
+        (
+            "CREATE TRIGGER forbid BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END",
+            "DROP TRIGGER forbid",
+        )
+    };
+    app.database.execute(forbid).await;
+    let sessions = app.database.number("SELECT COUNT(*) FROM sessions").await;
+    for answer in [
+        caller.read_pay().await,
+        app.anonymous().log_in("twilio", "ahoy").await,
+        caller.delete("/jwt").send().await,
+    ] {
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.field("Retry-After"), Some("1"));
+        assert_eq!(answer.field("access_token"), None);
+        assert!(!answer.text().contains('$') && !answer.text().contains("trigger"));
+    }
+    assert_eq!(
+        app.database.number("SELECT COUNT(*) FROM sessions WHERE ended_at IS NULL").await,
+        sessions
+    );
+    app.database.execute(allow).await;
+    assert_eq!(caller.read_pay().await.status, 200, "it recovers by itself");
+}
+
+#[tokio::test]
+async fn r82_records_and_rates_cannot_be_changed_or_deleted() {
+    let app = TestApp::new().await;
+    app.demo_user().await;
+    for sql in [
+        "UPDATE audit SET actor = 'somebody'",
+        "DELETE FROM audit",
+        "UPDATE rates SET amount_minor = 1",
+        "DELETE FROM rates WHERE username = 'jdoe'",
+    ] {
+        assert!(app.try_execute(sql).await.is_err(), "{sql}");
+    }
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM rates").await, 2);
+}
