@@ -1,6 +1,7 @@
 //! The log: one JSON object a line, on standard error.
 
 use tracing::Level;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -11,7 +12,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// since every 404 would be an error of its, and at debug it prints whole requests. A panic is one line like any other, without its message, which could
 /// hold what somebody sent.
 pub(super) fn start() {
-    let ours = Targets::new().with_target("stipend", Level::INFO).with_default(Level::WARN);
+    let ours = Targets::new()
+        .with_target("stipend", Level::INFO)
+        // The text of slow statements: what failed says so itself.
+        .with_target("sqlx::query", LevelFilter::OFF)
+        .with_default(Level::WARN);
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
     if tracing_subscriber::registry().with(ours).with(lines).try_init().is_err() {

@@ -1,6 +1,8 @@
 //! The page, as the real binary serves it, in a real Chromium.
 //!
 //! With `STIPEND_SCREENSHOTS=FOLDER` in the environment, the main states are saved there as PNG.
+#![allow(unreachable_pub, reason = "nothing is outside of a test binary")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 // Only this binary needs a browser, so `support` does not bring it to the others.
 #[path = "../support/browser.rs"]

@@ -33,6 +33,7 @@ impl Page {
     }
 
     /// Types a name and a password and presses the button.
+    #[track_caller]
     pub fn submit(&self, username: &str, password: &str) {
         self.browser.fill("#username", username);
         self.browser.fill("#password", password);
@@ -40,12 +41,14 @@ impl Page {
     }
 
     /// Signs the demo user in, and waits for the rows.
+    #[track_caller]
     pub fn sign_in(&self) {
         self.submit("twilio", "ahoy");
         self.wait_for("#pay tbody tr");
     }
 
     /// Waits until an element is there and can be seen.
+    #[track_caller]
     pub fn wait_for(&self, css: &str) {
         self.browser.wait_until(&visible(css));
     }
@@ -56,6 +59,7 @@ impl Page {
     }
 
     /// The text of an element, as it can be seen.
+    #[track_caller]
     pub fn text(&self, css: &str) -> String {
         let text = self.browser.run(&format!("return document.querySelector('{css}').innerText"));
         text.as_str().unwrap().to_owned()
@@ -80,6 +84,7 @@ impl Page {
     }
 
     /// Fails if anybody's pay is in the page, seen or not.
+    #[track_caller]
     pub fn assert_holds_no_pay(&self) {
         assert_eq!(self.rows(), [""; 0]);
         let everything = self.everything();

@@ -26,24 +26,18 @@ async fn r70_the_page_runs_without_a_csp_violation() {
 async fn r70_what_the_page_does_not_need_is_refused() {
     let Some(page) = Page::open_with_script(COLLECT_VIOLATIONS).await else { return };
     page.browser.run(
-        "const script = document.createElement('script');
-         script.src = 'https://elsewhere.example/x.js';
-         document.body.append(script);
-         const image = new Image();
+        "const image = new Image();
          image.src = 'https://elsewhere.example/x.png';
          const frame = document.createElement('iframe');
          frame.src = location.href;
          document.body.append(frame);
          document.body.setAttribute('style', 'color: red');
-         document.body.setAttribute('onclick', 'alert(1)');
          fetch('https://elsewhere.example/').catch(() => {});",
     );
     for refused in [
-        "script-src-elem https://elsewhere.example/x.js",
         "img-src https://elsewhere.example/x.png",
         "frame-src ",
         "style-src-attr inline",
-        "script-src-attr inline",
         "connect-src https://elsewhere.example/",
     ] {
         page.browser
@@ -58,11 +52,19 @@ async fn r75_text_never_becomes_markup() {
         "document.body.innerHTML = '<b>x</b>'",
         "document.body.insertAdjacentHTML('beforeend', '<b>x</b>')",
         "document.write('<b>x</b>')",
+        "document.createElement('script').src = '/assets/x.js'",
+        "document.body.setAttribute('onclick', 'x')",
         "eval('1')",
         "setTimeout('1')",
         "trustedTypes.createPolicy('default', { createHTML: (text) => text })",
     ] {
-        let thrown = page.browser.try_to_run(sink).expect_err(sink);
+        // Later, since what a driver runs itself is exempt.
+        let later = format!(
+            "return new Promise((done, failed) => setTimeout(() => {{
+                 try {{ {sink}; done(); }} catch (error) {{ failed(error); }}
+             }}))"
+        );
+        let thrown = page.browser.try_to_run(&later).expect_err(sink);
         assert!(
             thrown.contains("Trusted") || thrown.contains("Content Security Policy"),
             "{sink}: {thrown}"

@@ -62,7 +62,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            "--window-size=1100,700",
+            "--window-size=1100,800",
             &format!("--user-data-dir={}", profile.path().join("profile").display()),
         ];
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
@@ -76,29 +76,37 @@ impl Browser {
     }
 
     /// Loads a page, and waits until it is loaded.
+    #[track_caller]
     pub fn go_to(&self, url: &str) {
         self.ask("POST", "/url", &json!({ "url": url }));
     }
 
     /// Loads the page again.
+    #[track_caller]
     pub fn reload(&self) {
         self.ask("POST", "/refresh", &json!({}));
     }
 
     /// Goes back, as by the browser's button.
+    #[track_caller]
     pub fn go_back(&self) {
         self.ask("POST", "/back", &json!({}));
     }
 
     /// Makes the window so many pixels wide and high.
+    #[track_caller]
     pub fn resize(&self, width: u32, height: u32) {
         self.ask("POST", "/window/rect", &json!({ "width": width, "height": height }));
         assert_eq!(self.run("return innerWidth"), json!(width), "the window took another width");
     }
 
     /// Runs a script in the page; what it returns.
+    #[track_caller]
     pub fn run(&self, script: &str) -> Value {
-        self.try_to_run(script).unwrap_or_else(|error| panic!("{script}: {error}"))
+        match self.try_to_run(script) {
+            Ok(value) => value,
+            Err(error) => panic!("{script}: {error}"),
+        }
     }
 
     /// Runs a script in the page; what it returns, or what it throws.
@@ -112,6 +120,7 @@ impl Browser {
     }
 
     /// Waits until an expression is true in the page.
+    #[track_caller]
     pub fn wait_until(&self, condition: &str) {
         for _ in 0..POLLS {
             if self.run(&format!("return Boolean({condition})")) == json!(true) {
@@ -124,11 +133,13 @@ impl Browser {
     }
 
     /// Clicks on an element, which must be in sight and not covered.
+    #[track_caller]
     pub fn click(&self, css: &str) {
         self.ask("POST", &format!("/element/{}/click", self.find(css)), &json!({}));
     }
 
     /// Empties a field and types into it.
+    #[track_caller]
     pub fn fill(&self, css: &str, text: &str) {
         let element = self.find(css);
         self.ask("POST", &format!("/element/{element}/clear"), &json!({}));
@@ -180,14 +191,18 @@ impl Browser {
         std::fs::write(Path::new(&folder).join(format!("{name}.png")), png).unwrap();
     }
 
+    #[track_caller]
     fn find(&self, css: &str) -> String {
         let wanted = json!({ "using": "css selector", "value": css });
         self.ask("POST", "/element", &wanted)[ELEMENT].as_str().unwrap().to_owned()
     }
 
+    #[track_caller]
     fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
-        self.try_to_ask(method, path, body)
-            .unwrap_or_else(|error| panic!("{method} {path} {body}: {error}"))
+        match self.try_to_ask(method, path, body) {
+            Ok(value) => value,
+            Err(error) => panic!("{method} {path} {body}: {error}"),
+        }
     }
 
     fn try_to_ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {

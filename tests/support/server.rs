@@ -19,7 +19,7 @@ pub struct Server {
 }
 
 /// What a server answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
     pub head: String,
@@ -88,15 +88,20 @@ impl Server {
 
     /// A connection to it, with a time-out on everything.
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream
+        self.try_connect().expect("the server listens")
     }
 
-    /// Sends bytes on a new connection and reads until the server closes it.
+    fn try_connect(&self) -> Option<TcpStream> {
+        let stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(30))).unwrap();
+        Some(stream)
+    }
+
+    /// Sends bytes on a new connection and reads until the server closes it. Nothing, if no whole
+    /// answer came.
     pub fn send(&self, bytes: &[u8]) -> Option<Answer> {
-        let mut stream = self.connect();
+        let mut stream = self.try_connect()?;
         // The server may answer and close before it has read everything.
         let _may_be_cut_off = stream.write_all(bytes);
         let mut received = Vec::new();
