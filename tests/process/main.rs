@@ -9,6 +9,7 @@ mod database;
 mod durability;
 mod http;
 mod log;
+mod proxy;
 
 mod shutdown;
 mod startup;

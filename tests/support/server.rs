@@ -88,40 +88,18 @@ impl Server {
 
     /// A connection to it, with a time-out on everything.
     pub fn connect(&self) -> TcpStream {
-        self.try_connect().expect("the server listens")
-    }
-
-    fn try_connect(&self) -> Option<TcpStream> {
-        let stream = TcpStream::connect(self.address).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(30))).unwrap();
-        Some(stream)
+        connect(self.address).expect("the server listens")
     }
 
     /// Sends bytes on a new connection and reads until the server closes it. Nothing, if no whole
     /// answer came.
     pub fn send(&self, bytes: &[u8]) -> Option<Answer> {
-        let mut stream = self.try_connect()?;
-        // The server may answer and close before it has read everything.
-        let _may_be_cut_off = stream.write_all(bytes);
-        let mut received = Vec::new();
-        let _what_came_counts = stream.read_to_end(&mut received);
-        let text = String::from_utf8_lossy(&received);
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
+        send_to(self.address, bytes)
     }
 
     /// One well-formed request; `headers` are whole lines.
     pub fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
-        for header in headers {
-            text.push_str(header);
-            text.push_str("\r\n");
-        }
-        let length = body.len();
-        text.push_str(&format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"));
-        self.send(text.as_bytes()).expect("an answer")
+        request_on(self.address, method, path, headers, body).expect("an answer")
     }
 
     /// A token of the demo user.
@@ -157,6 +135,43 @@ impl Server {
         let database = std::mem::replace(&mut self.database, placeholder);
         Self::start_on(database, settings)
     }
+}
+
+fn connect(address: SocketAddr) -> Option<TcpStream> {
+    let stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(30))).unwrap();
+    Some(stream)
+}
+
+fn send_to(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
+    let mut stream = connect(address)?;
+    // The server may answer and close before it has read everything.
+    let _may_be_cut_off = stream.write_all(bytes);
+    let mut received = Vec::new();
+    let _what_came_counts = stream.read_to_end(&mut received);
+    let text = String::from_utf8_lossy(&received);
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
+}
+
+/// One well-formed request to whatever listens there; `headers` are whole lines.
+pub fn request_on(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: &str,
+) -> Option<Answer> {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n");
+    for header in headers {
+        text.push_str(header);
+        text.push_str("\r\n");
+    }
+    let length = body.len();
+    text.push_str(&format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"));
+    send_to(address, text.as_bytes())
 }
 
 impl Drop for Server {
