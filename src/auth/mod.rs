@@ -16,10 +16,8 @@ use crate::policy::Principal;
 use crate::store::audit::{self, Action, Origin, Record};
 use crate::store::{Db, OpenError, StoreError, grants, sessions, users};
 
-use password::Verdict;
-
 pub use keys::{KeyError, Keys};
-pub use password::{Gate, GateError};
+pub use password::{Gate, GateError, Verdict};
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]

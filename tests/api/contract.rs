@@ -81,7 +81,7 @@ async fn pay_is_read_by_get_and_post_as_compact_json_in_the_contracts_order() {
 async fn the_token_holds_the_claims_in_the_contracts_order() {
     let app = TestApp::new().await;
     let token = app.demo_user().await.token().to_owned();
-    let [header, payload, _] = segments(&token).map(decode).map(|bytes| String::from_utf8(bytes));
+    let [header, payload, _] = segments(&token).map(decode).map(String::from_utf8);
     let (header, payload) = (header.unwrap_or_default(), payload.unwrap_or_default());
     let jwt = Jwt::read(&token);
     let (jti, kid) = (jwt.claims["jti"].as_str().unwrap(), jwt.header["kid"].as_str().unwrap());

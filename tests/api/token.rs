@@ -114,7 +114,7 @@ async fn r13_a_token_has_exactly_one_text() {
     }
     // A payload whose length leaves bits over, signed over its other text.
     let mut jwt = Jwt::read(&token);
-    while encode(jwt.claims_text()).len() % 4 == 0 {
+    while encode(jwt.claims_text()).len().is_multiple_of(4) {
         let pad = jwt.claims.get("pad").and_then(Value::as_str).unwrap_or_default().to_owned();
         jwt = jwt.claim("pad", pad + "x");
     }

@@ -279,7 +279,7 @@ impl<'a> Actor<'a> {
     /// The answer to a sign-in by JSON.
     pub async fn log_in(&self, username: &str, password: &str) -> Answer {
         let body = serde_json::json!({ "username": username, "password": password });
-        self.post("/jwt").json(&body.to_string()).send().await
+        self.post("/jwt").json(body.to_string()).send().await
     }
 }
 
