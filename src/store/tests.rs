@@ -48,3 +48,28 @@ async fn every_statement_can_be_prepared_on_postgresql() {
         assert!(prepared.is_ok(), "{name}: {}", prepared.unwrap_err());
     }
 }
+
+#[tokio::test]
+async fn r101_every_sqlite_connection_is_durable_and_distrustful() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(&Database::Sqlite(folder.path().join("test.db"))).await.unwrap();
+    let Db::Sqlite { readers, writer } = db else { panic!("not SQLite") };
+    for pool in [&readers, &writer] {
+        let mut connection = pool.acquire().await.unwrap();
+        for (pragma, expected) in [
+            ("PRAGMA synchronous", 2),
+            ("PRAGMA foreign_keys", 1),
+            ("PRAGMA busy_timeout", 5000),
+            ("PRAGMA trusted_schema", 0),
+            ("PRAGMA secure_delete", 1),
+        ] {
+            let value: i64 = sqlx::query_scalar(pragma).fetch_one(&mut *connection).await.unwrap();
+            assert_eq!(value, expected, "{pragma}");
+        }
+        let mode: String =
+            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
+        assert_eq!(mode, "wal");
+    }
+    let written = sqlx::query("DELETE FROM orgs").execute(&readers).await;
+    assert!(written.is_err(), "a reader cannot write");
+}

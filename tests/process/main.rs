@@ -8,6 +8,7 @@ mod support;
 mod cli;
 mod database;
 mod durability;
+mod gate;
 mod http;
 mod log;
 mod proxy;
