@@ -10,7 +10,7 @@ use crate::support::server::Server;
 #[tokio::test]
 async fn r101_the_sqlite_file_is_private_and_in_wal_mode() {
     if is_postgres() {
-        return println!("left out: there is no SQLite file");
+        return; // there is no SQLite file
     }
     let database = TestDatabase::new().await;
     let file = database.folder.path().join("stipend.db");

@@ -1,6 +1,5 @@
 //! The real binary: sockets, signals, start-up, the command line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::print_stdout, reason = "a test that leaves something out says so")]
 
 #[path = "../support/mod.rs"]
 mod support;

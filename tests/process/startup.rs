@@ -145,7 +145,7 @@ async fn r101_a_newer_schema_is_refused() {
 #[tokio::test]
 async fn r101_a_database_that_another_process_has_locked_is_a_sentence() {
     if is_postgres() {
-        return println!("left out: only SQLite locks a whole file");
+        return; // only SQLite locks a whole file
     }
     let database = TestDatabase::new().await;
     let url = database.url.clone();
