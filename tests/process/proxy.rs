@@ -22,7 +22,8 @@ impl Proxy {
     fn start(server: &Server) -> Option<Self> {
         if !Path::new(NGINX).exists() {
             assert!(std::env::var_os("STIPEND_TEST_REQUIRE").is_none(), "there is no nginx");
-            writeln!(std::io::stderr(), "left out: there is no nginx").unwrap();
+            let mut stderr = std::io::stderr();
+            writeln!(stderr, "left out: there is no nginx").unwrap();
             return None;
         }
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
