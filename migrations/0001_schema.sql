@@ -81,6 +81,12 @@ BEGIN SELECT RAISE(ABORT, 'a rate is never changed: record a further revision');
 CREATE TRIGGER rates_are_never_deleted BEFORE DELETE ON rates
 BEGIN SELECT RAISE(ABORT, 'a rate is never deleted: record a further revision'); END;
 
+-- INSERT OR REPLACE would delete without asking the trigger before.
+CREATE TRIGGER rates_are_never_replaced BEFORE INSERT ON rates
+WHEN EXISTS (SELECT 1 FROM rates r WHERE r.org = NEW.org AND r.username = NEW.username
+             AND r.effective_from = NEW.effective_from AND r.revision = NEW.revision)
+BEGIN SELECT RAISE(ABORT, 'a rate is never replaced: record a further revision'); END;
+
 -- Who did or saw what. Never an amount, a password or a token.
 CREATE TABLE audit (
     record_id  INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -100,4 +106,7 @@ CREATE INDEX audit_of_org ON audit (org, record_id);
 CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
 CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_is_never_replaced BEFORE INSERT ON audit
+WHEN EXISTS (SELECT 1 FROM audit a WHERE a.record_id = NEW.record_id)
 BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;

@@ -15,6 +15,7 @@ use crate::auth::{GateError, IdentifyError, LogInError};
 use crate::domain::Permission;
 use crate::policy::Denied;
 use crate::store::StoreError;
+use crate::store::disclosure::Withheld;
 
 /// What went wrong, as far as the client may know.
 #[derive(Clone, Debug)]
@@ -253,6 +254,16 @@ impl From<StoreError> for Error {
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         Self::InsufficientScope(denied.needed)
+    }
+}
+
+impl From<Withheld> for Error {
+    fn from(withheld: Withheld) -> Self {
+        match withheld {
+            Withheld::SessionEnded => Self::InvalidToken,
+            Withheld::Denied(denied) => denied.into(),
+            Withheld::Store(error) => error.into(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rocket::fairing::{Fairing, Info, Kind};
+use rocket::form::Form;
 use rocket::http::uri::Host;
 use rocket::http::{Header, Method};
 use rocket::{Data, Request, Response};
@@ -19,6 +20,8 @@ use crate::store::audit::Origin;
 
 const LONGEST_URI: usize = 8 * 1024;
 const LARGEST_HEADER: usize = 64 * 1024;
+/// No segment of a path that exists is longer.
+const LONGEST_LOGGED: usize = 64;
 
 /// Sent with every answer. The page's own scripts and styles are all that may load; nothing may
 /// frame it, and no script may make markup from text.
@@ -55,7 +58,7 @@ impl Context {
         request.local_cache(|| Self {
             origin: Origin { client: String::new(), request_id: String::new() },
             method: request.method(),
-            path: request.uri().path().to_string(),
+            path: loggable(request.uri().path().as_str()),
             began: Duration::ZERO,
             caller: OnceLock::new(),
         })
@@ -96,7 +99,7 @@ impl Fairing for Screening {
                     .unwrap_or_else(|_| "none".into()),
             },
             method: request.method(),
-            path: request.uri().path().to_string(),
+            path: loggable(request.uri().path().as_str()),
             began: self.ports.clock.monotonic(),
             caller: OnceLock::new(),
         };
@@ -140,6 +143,12 @@ pub fn dress(request: &Request<'_>, response: &mut Response<'_>) {
     }
 }
 
+/// A path as the log may hold it: somebody may have pasted a token into it.
+fn loggable(path: &str) -> String {
+    let short = |segment| if str::len(segment) > LONGEST_LOGGED { "…" } else { segment };
+    path.split('/').map(short).collect::<Vec<_>>().join("/")
+}
+
 /// What is wrong with a request, whatever it asks for.
 fn fault(request: &Request<'_>) -> Option<Error> {
     let headers = request.headers();
@@ -181,18 +190,17 @@ fn is_cross_site(request: &Request<'_>) -> bool {
 }
 
 /// Rocket lets the first form field `_method` change the method of a POST before anybody can look.
-/// A form whose first field names the method that the request has now was such a POST.
+/// This reads that field exactly as Rocket does; where it names the method that the request has
+/// now, the request was such a POST.
 async fn undo_method_override(request: &mut Request<'_>, data: &mut Data<'_>) {
-    const FIELD: &[u8] = b"_method=";
     let is_form = request.content_type().is_some_and(|content_type| content_type.is_form());
     if !is_form || request.method() == Method::Post {
         return;
     }
-    let start = data.peek(FIELD.len() + "options".len() + 1).await;
-    let named =
-        start.strip_prefix(FIELD).and_then(|value| value.split(|byte| *byte == b'&').next());
-    let method = request.method().as_str().as_bytes();
-    if named.is_some_and(|named| named.eq_ignore_ascii_case(method)) {
+    let start = data.peek("_method=delete".len()).await;
+    let field = std::str::from_utf8(start).ok().and_then(|form| Form::values(form).next());
+    let named = field.filter(|field| field.name == "_method").map(|field| field.value.parse());
+    if named == Some(Ok(request.method())) {
         request.set_method(Method::Post);
     }
 }

@@ -70,17 +70,13 @@ impl Principal {
 
     /// The proof that the caller holds the permission `P` over somebody, on `today`.
     pub fn allow<P: Right>(&self, today: Day) -> Result<Allowed<P>, Denied> {
-        let mut grants = self.grants.clone();
-        grants.retain(|grant| grant.permission == P::PERMISSION);
-        if grants.is_empty() {
-            return Err(Denied { needed: P::PERMISSION });
-        }
-        Ok(Allowed {
+        let nothing_yet = Allowed {
             account: self.account.clone(),
             session_id: self.session_id.clone(),
-            visibility: Visibility { grants, today },
+            visibility: Visibility { grants: Vec::new(), today },
             right: PhantomData,
-        })
+        };
+        nothing_yet.renew(self.grants.clone())
     }
 }
 
@@ -108,6 +104,20 @@ impl<P: Right> Allowed<P> {
     /// Over whom: the condition on every row.
     pub fn visibility(&self) -> &Visibility {
         &self.visibility
+    }
+
+    /// The same proof from the holder's grants as they are now, or none, if they have ended.
+    pub fn renew(&self, mut grants: Vec<Grant>) -> Result<Self, Denied> {
+        grants.retain(|grant| grant.permission == P::PERMISSION);
+        if grants.is_empty() {
+            return Err(Denied { needed: P::PERMISSION });
+        }
+        Ok(Self {
+            account: self.account.clone(),
+            session_id: self.session_id.clone(),
+            visibility: Visibility { grants, today: self.visibility.today },
+            right: PhantomData,
+        })
     }
 
     /// The permission that was checked.

@@ -61,6 +61,8 @@ fn answer<'r>(status: Status, request: &'r Request<'_>) -> catcher::Result<'r> {
         // Rocket turns a method that it does not know, and CONNECT, into this before anything else.
         Status::BadRequest if !Context::of(request).is_screened() => Error::MethodNotImplemented,
         Status::BadRequest => Error::BadRequest("The request is malformed"),
+        // A path that a route's parameters could not take, such as one with `..` in it.
+        Status::UnprocessableEntity => Error::NotFound,
         _ => Error::Internal,
     };
     error.respond_to(request)

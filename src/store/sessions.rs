@@ -47,17 +47,21 @@ struct Row {
 }
 
 impl Row {
-    fn into_grant(self) -> Result<Option<Grant>, StoreError> {
+    /// `None` without a grant, and for one that cannot be understood: it gives nothing.
+    fn into_grant(self) -> Option<Grant> {
         let (Some(grant_id), Some(permission), Some(kind)) =
             (self.grant_id, self.permission, self.reach_kind)
         else {
-            return Ok(None);
+            return None;
         };
         let permission = Permission::parse(&permission);
         let reach = Reach::from_columns(&kind, self.reach_name.as_deref());
         match (permission, reach) {
-            (Some(permission), Some(reach)) => Ok(Some(Grant { grant_id, permission, reach })),
-            _ => Err(StoreError::Impossible("grants")),
+            (Some(permission), Some(reach)) => Some(Grant { grant_id, permission, reach }),
+            _ => {
+                tracing::error!(grant_id, "a grant cannot be understood, so it gives nothing");
+                None
+            }
         }
     }
 }
@@ -117,11 +121,6 @@ pub async fn find_live(
     let lifetime = u64::try_from(first.expires_at.saturating_sub(first.created_at))
         .map_err(|_| StoreError::Impossible("sessions"))?;
     let is_demo = first.demo != 0;
-    let grants: Result<Vec<Option<Grant>>, StoreError> =
-        rows.into_iter().map(Row::into_grant).collect();
-    Ok(Some(LiveSession {
-        lifetime: Duration::from_millis(lifetime),
-        is_demo,
-        grants: grants?.into_iter().flatten().collect(),
-    }))
+    let grants = rows.into_iter().filter_map(Row::into_grant).collect();
+    Ok(Some(LiveSession { lifetime: Duration::from_millis(lifetime), is_demo, grants }))
 }

@@ -131,6 +131,12 @@ async fn r24_nothing_overrides_the_method() {
         let body = format!("_method={method}&username=twilio&password=ahoy");
         assert_eq!(app.anonymous().post("/jwt").form(&body).send().await.status, 200, "{method}");
     }
+    for body in
+        ["[_method]=put", "_method.=put", "&_method=put", "_method=deletex&a=b", "_method=delete"]
+    {
+        assert_eq!(caller.post("/bearer").form(body).send().await.status, 200, "{body}");
+        assert_eq!(caller.post("/jwt").form(body).send().await.status, 400, "{body}");
+    }
     let ask = caller.post("/bearer?_method=DELETE").field("X-HTTP-Method-Override", "DELETE");
     assert_eq!(ask.send().await.status, 200);
     assert_eq!(caller.read_pay().await.status, 200, "the session has not been ended");

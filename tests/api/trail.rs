@@ -107,5 +107,11 @@ async fn r82_records_and_rates_cannot_be_changed_or_deleted() {
     ] {
         assert!(app.try_execute(sql).await.is_err(), "{sql}");
     }
+    if !is_postgres() {
+        for table in ["audit", "rates"] {
+            let sql = format!("INSERT OR REPLACE INTO {table} SELECT * FROM {table}");
+            assert!(app.try_execute(&sql).await.is_err(), "{sql}");
+        }
+    }
     assert_eq!(app.database.number("SELECT COUNT(*) FROM rates").await, 2);
 }
