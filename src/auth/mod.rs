@@ -126,11 +126,17 @@ impl Auth {
         credentials: Credentials,
         origin: &Origin,
     ) -> Result<Issued, LogInError> {
-        let account = self.verify(credentials, origin).await?;
+        let (account, verified) = self.verify(credentials, origin).await?;
         let now = self.ports.clock.now();
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
         let mut tx = self.db.begin().await?;
+        // Hashing takes a while: the user may have been disabled since, or the password changed.
+        let user = self.enabled(users::find(tx.access(), &account).await?);
+        if user.is_none_or(|user| user.password_hash != verified) {
+            log_attempt("refused", Some(&account), origin);
+            return Err(LogInError::WrongCredentials);
+        }
         let perms = grants::list_permissions(tx.access(), &account, now.day()).await?;
         sessions::open(tx.access(), &session_id, &account, now, self.tokens.ttl).await?;
         let record = Record::of(&account, &session_id, Action::LogIn, now, origin);
@@ -140,27 +146,32 @@ impl Auth {
         let token =
             token::issue(&self.keys, &self.tokens, &account, &session_id, perms.clone(), now)
                 .map_err(|_| LogInError::Signing)?;
+        log_attempt("let in", Some(&account), origin);
         Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
     }
 
-    /// The account whose password this is. Every failure takes the same steps and the same time.
+    /// The account whose password this is, and the hash that says so. Every failure takes the same
+    /// steps and the same time.
     async fn verify(
         &self,
         Credentials { username, password }: Credentials,
         origin: &Origin,
-    ) -> Result<Account, LogInError> {
+    ) -> Result<(Account, String), LogInError> {
         let account = Account::parse(&username, &self.default_org).ok();
         let user = match &account {
-            Some(account) => self.find_enabled(account).await?,
+            Some(account) => {
+                let mut reader = self.db.reader().await?;
+                self.enabled(users::find(reader.access(), account).await?)
+            }
             None => None,
         };
-        let stored = user.as_ref().map(|user| user.password_hash.clone());
-        let verdict = self.gate.verify(password.clone(), stored).await?;
-        match (account.zip(user), verdict) {
-            (Some((account, _)), Verdict::Right) => Ok(account),
-            (Some((account, user)), Verdict::RightButWeak) => {
-                self.rehash(&account, password, &user.password_hash).await;
-                Ok(account)
+        let stored = user.map(|user| user.password_hash);
+        let verdict = self.gate.verify(password.clone(), stored.clone()).await?;
+        match (account.zip(stored), verdict) {
+            (Some(verified), Verdict::Right) => Ok(verified),
+            (Some((account, stored)), Verdict::RightButWeak) => {
+                let stored = self.rehash(&account, password, stored).await;
+                Ok((account, stored))
             }
             (known, _) => {
                 log_attempt("refused", known.map(|(account, _)| account).as_ref(), origin);
@@ -169,24 +180,27 @@ impl Auth {
         }
     }
 
-    /// The user of that name, if they may sign in at all.
-    async fn find_enabled(&self, account: &Account) -> Result<Option<users::User>, StoreError> {
-        let mut reader = self.db.reader().await?;
-        let user = users::find(reader.access(), account).await?;
-        Ok(user.filter(|user| !user.is_disabled() && (self.demo || !user.is_demo())))
+    /// The user, if they may sign in at all.
+    fn enabled(&self, user: Option<users::User>) -> Option<users::User> {
+        user.filter(|user| !user.is_disabled() && (self.demo || !user.is_demo()))
     }
 
-    /// Replaces a hash that costs less than is asked of one now, while the password is at hand.
-    /// If that fails, the next login tries again; this one goes on.
-    async fn rehash(&self, account: &Account, password: Secret<String>, old: &str) {
+    /// Replaces a hash that costs less than is asked of one now, while the password is at hand;
+    /// gives the one that stands then. If that fails, the next login tries again; this one goes on.
+    async fn rehash(&self, account: &Account, password: Secret<String>, old: String) -> String {
         let replaced = async {
             let new = self.gate.hash(password, self.ports.entropy.as_ref()).await?;
             let mut tx = self.db.begin().await?;
-            users::replace_password_hash(tx.access(), account, old, &new).await?;
-            Ok::<_, LogInError>(tx.commit().await?)
+            users::replace_password_hash(tx.access(), account, &old, &new).await?;
+            tx.commit().await?;
+            Ok::<_, LogInError>(new)
         };
-        if let Err(error) = replaced.await {
-            tracing::warn!(%error, "a weak password hash was not replaced");
+        match replaced.await {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::warn!(%error, "a weak password hash was not replaced");
+                old
+            }
         }
     }
 

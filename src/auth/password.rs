@@ -146,12 +146,29 @@ fn verify(password: &str, stored: Option<&str>, params: &Params, memory: &mut Me
         let _same_work_no_answer = memory.fill(password, &[0; SALT_BYTES], params);
         return Verdict::Wrong;
     };
-    // `Output` compares in constant time.
-    if memory.fill(password, salt.as_ref(), &own).ok().as_ref() != Some(&output) {
-        return Verdict::Wrong;
-    }
     let weak = own.m_cost() < params.m_cost() || own.t_cost() < params.t_cost();
-    if weak { Verdict::RightButWeak } else { Verdict::Right }
+    // `Output` compares in constant time.
+    match (memory.fill(password, salt.as_ref(), &own).ok().as_ref() == Some(&output), weak) {
+        (true, false) => Verdict::Right,
+        (true, true) => Verdict::RightButWeak,
+        (false, _) => {
+            // An old hash is quick: without the rest of the work it would tell that the user exists.
+            if let Some(rest) = rest_of_the_work(&own, params) {
+                let _same_work_no_answer = memory.fill(password, &[0; SALT_BYTES], &rest);
+            }
+            Verdict::Wrong
+        }
+    }
+}
+
+/// What a hash at `params` costs beyond one at `own`: the same number of block passes, in no more
+/// memory. None, if it costs no more.
+fn rest_of_the_work(own: &Params, params: &Params) -> Option<Params> {
+    let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
+    let rest = work(params).checked_sub(work(own)).filter(|rest| *rest > 0)?;
+    let passes = rest.div_ceil(u64::from(params.m_cost()));
+    let memory = u32::try_from(rest / passes).ok()?.max(Params::MIN_M_COST);
+    Params::new(memory, u32::try_from(passes).ok()?, 1, None).ok()
 }
 
 fn hash(
@@ -205,5 +222,28 @@ impl Memory {
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
             .hash_password_into_with_memory(password.as_bytes(), salt, &mut out, &mut self.0)?;
         Ok(Output::new(&out)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(memory_kib: u32, iterations: u32) -> Params {
+        Params::new(memory_kib, iterations, 1, None).unwrap()
+    }
+
+    #[test]
+    fn r43_a_wrong_password_costs_the_same_against_an_old_hash() {
+        let now = params(40_000, 6);
+        for own in [params(19_456, 2), params(40_000, 2), params(19_456, 6), params(40_000, 5)] {
+            let rest = rest_of_the_work(&own, &now).unwrap();
+            let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
+            let (done, wanted) = (work(&own) + work(&rest), work(&now));
+            assert!(done <= wanted && wanted - done < 10, "{done} of {wanted}");
+            assert!(rest.m_cost() <= now.m_cost());
+        }
+        assert!(rest_of_the_work(&now, &now).is_none());
+        assert!(rest_of_the_work(&params(50_000, 6), &now).is_none());
     }
 }
