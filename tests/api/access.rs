@@ -5,7 +5,11 @@ use std::time::Duration;
 use rocket::figment::Figment;
 
 use crate::jwt::{assert_accepted, assert_invalid_token};
+use stipend::clock::Clock;
+use stipend::store::sessions;
+
 use crate::support::app::TestApp;
+use crate::support::database::is_postgres;
 
 /// Two orgs with the same names, so that a slip between them would show.
 async fn two_orgs() -> TestApp {
@@ -143,4 +147,42 @@ async fn a_session_ends_when_its_time_is_up() {
     assert_eq!(caller.read_pay().await.status, 200);
     app.clock.advance(Duration::from_secs(1));
     assert_invalid_token(&caller.read_pay().await, "a day later");
+}
+
+#[tokio::test]
+async fn r17_a_read_that_waits_for_its_turn_does_not_outlive_its_session() {
+    if is_postgres() {
+        return; // readers and writers do not wait for each other there
+    }
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    let (db, now) = (app.auth().db.clone(), app.clock.now());
+    let jwt = crate::jwt::Jwt::read(caller.token());
+    let session_id = jwt.claims["jti"].as_str().unwrap();
+    let account = stipend::domain::Account {
+        org: stipend::domain::OrgName::parse("twilio").unwrap(),
+        username: stipend::domain::Username::parse("twilio").unwrap(),
+    };
+    let mut writer = db.begin().await.unwrap();
+    let read = caller.read_pay();
+    let ending = async {
+        // Long enough for the read to have been identified and to wait; whenever it comes, the
+        // answer must be the same.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        sessions::end(writer.access(), &account, session_id, now).await.unwrap();
+        writer.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(read, ending);
+    assert_invalid_token(&answer, "ended while the read waited");
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM audit").await, 1, "the login alone");
+}
+
+#[tokio::test]
+async fn a_grant_that_cannot_be_understood_gives_nothing_and_locks_nobody_out() {
+    let app = two_orgs().await;
+    app.add_grant("acme", "ann", "read", "own").await;
+    app.add_grant("acme", "ann", "manage", "team:Sales Team").await;
+    let caller = app.user("acme/ann").await;
+    assert_eq!(caller.sees().await, "ann");
+    assert_eq!(caller.delete("/jwt").send().await.status, 204);
 }
