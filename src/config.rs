@@ -5,11 +5,12 @@
 //! malformed stops the start and names itself. `Rocket.toml` describes every setting.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use rocket::figment::providers::{Env, Format, Serialized, Toml};
+use rocket::figment::value::{Dict, Value};
 use rocket::figment::{Figment, Profile, Provider};
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +129,7 @@ const LEAST_MEMORY_KIB: u32 = 19_456;
 const LEAST_MEMORY_KIB_IN_ONE_PASS: u32 = 47_104;
 const MOST_MEMORY_KIB: u32 = 1_048_576;
 const MOST_ITERATIONS: u32 = 64;
+const MOST_WORKERS: usize = 1024;
 
 /// Stipend's own settings, as they are written. Rocket's stand in [`ROCKET_SETTINGS`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -142,7 +144,7 @@ struct Raw {
     argon2_iterations: u32,
     demo: Option<bool>,
     default_org: String,
-    trusted_proxies: Vec<IpNet>,
+    trusted_proxies: Vec<String>,
 }
 
 impl Default for Raw {
@@ -168,6 +170,9 @@ impl Default for Raw {
 const ROCKET_SETTINGS: &[&str] =
     &["address", "port", "workers", "max_blocking", "keep_alive", "limits", "shutdown", "temp_dir"];
 
+/// Those of Rocket's setting `shutdown`.
+const SHUTDOWN_SETTINGS: &[&str] = &["ctrlc", "signals", "grace", "mercy", "force"];
+
 /// Variables in Rocket's namespace that say where settings are rather than what they are.
 const NOT_SETTINGS: &[&str] = &["profile", "config"];
 
@@ -175,7 +180,14 @@ impl Config {
     /// Reads the settings of the working folder and the environment.
     pub fn load() -> Result<Self, ConfigError> {
         let profile = Profile::from_env_or("ROCKET_PROFILE", rocket::Config::DEFAULT_PROFILE);
-        let file = Toml::file(Env::var_or("ROCKET_CONFIG", "Rocket.toml")).nested();
+        let file = match Env::var("ROCKET_CONFIG") {
+            // Asked for by name, it must be there.
+            Some(name) if !Path::new(&name).is_file() => {
+                return Err(ConfigError(format!("ROCKET_CONFIG names {name}, which is no file")));
+            }
+            Some(name) => Toml::file(name).nested(),
+            None => Toml::file("Rocket.toml").nested(),
+        };
         let environment = Env::prefixed("ROCKET_").ignore(NOT_SETTINGS).global();
         Self::from_settings(Figment::from(file).merge(environment).select(profile))
     }
@@ -211,11 +223,11 @@ impl Config {
             access: Access {
                 demo,
                 default_org: not_empty("default_org", raw.default_org)?,
-                trusted_proxies: raw.trusted_proxies,
+                trusted_proxies: trusted_proxies(&raw.trusted_proxies)?,
                 address: rocket.address,
                 port: rocket.port,
             },
-            workers: rocket.workers,
+            workers: workers(rocket.workers)?,
             // No software version in answers, and no header that names its own sender.
             rocket: figment
                 .merge(("ident", false))
@@ -233,11 +245,22 @@ fn refuse_unknown_settings(settings: &Figment) -> Result<(), ConfigError> {
     let own = own.as_object().into_iter().flat_map(|settings| settings.keys().map(String::as_str));
     let known: Vec<&str> = own.chain(ROCKET_SETTINGS.iter().copied()).collect();
 
-    let profiles = settings.data().map_err(malformed)?;
-    let mut set = profiles
-        .iter()
-        .flat_map(|(profile, settings)| settings.keys().map(move |key| (profile, key.as_str())));
-    let Some((profile, key)) = set.find(|(_, key)| !known.contains(key)) else {
+    for (profile, settings) in &settings.data().map_err(malformed)? {
+        refuse_unknown(profile, settings, &known, "")?;
+        if let Some(Value::Dict(_, shutdown)) = settings.get("shutdown") {
+            refuse_unknown(profile, shutdown, SHUTDOWN_SETTINGS, "shutdown.")?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse_unknown(
+    profile: &Profile,
+    settings: &Dict,
+    known: &[&str],
+    within: &str,
+) -> Result<(), ConfigError> {
+    let Some(key) = settings.keys().map(String::as_str).find(|key| !known.contains(key)) else {
         return Ok(());
     };
     let hint = match key {
@@ -245,11 +268,11 @@ fn refuse_unknown_settings(settings: &Figment) -> Result<(), ConfigError> {
         _ => known
             .iter()
             .min_by_key(|name| strsim::damerau_levenshtein(key, name))
-            .map(|name| format!("the nearest known one is `{name}`"))
+            .map(|name| format!("the nearest known one is `{within}{name}`"))
             .unwrap_or_default(),
     };
     Err(ConfigError(format!(
-        "unknown setting `{key}` in profile `{profile}`: {hint} (Rocket.toml lists them all)"
+        "unknown setting `{within}{key}` in profile `{profile}`: {hint} (Rocket.toml lists them all)"
     )))
 }
 
@@ -275,6 +298,13 @@ fn malformed(error: rocket::figment::Error) -> ConfigError {
     ConfigError(format!("setting `{key}` {what}{from}"))
 }
 
+fn workers(workers: usize) -> Result<usize, ConfigError> {
+    if !(1..=MOST_WORKERS).contains(&workers) {
+        return Err(ConfigError(format!("setting `workers` must be from 1 to {MOST_WORKERS}")));
+    }
+    Ok(workers)
+}
+
 fn not_empty(name: &str, value: String) -> Result<String, ConfigError> {
     if value.trim().is_empty() {
         return Err(ConfigError(format!("setting `{name}` must not be empty")));
@@ -295,6 +325,20 @@ fn database(url: &str) -> Result<Database, ConfigError> {
             "setting `database_url` must be sqlite:FILE or postgres://USER@HOST/DATABASE".into(),
         )),
     }
+}
+
+/// Networks such as `10.0.0.0/8`, and single addresses.
+fn trusted_proxies(texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
+    let parse = |text: &String| {
+        text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+            ConfigError(
+                "setting `trusted_proxies` must be addresses and networks, such as \
+                 [\"127.0.0.1\", \"10.0.0.0/8\"]"
+                    .into(),
+            )
+        })
+    };
+    texts.iter().map(parse).collect()
 }
 
 fn token_ttl(text: &str) -> Result<Duration, ConfigError> {

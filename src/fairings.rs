@@ -40,6 +40,14 @@ const HEADERS: &[(&str, &str)] = &[
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
 
+/// What every request needs, whatever it asks for.
+pub struct Surroundings {
+    /// Time, and request ids.
+    pub ports: Ports,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
 /// What is known of a request before anybody has looked at what it asks for.
 #[derive(Debug)]
 pub struct Context {
@@ -52,36 +60,44 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context that [`Screening`] gave the request. Rocket hands a request whose method it
-    /// does not know to the catcher alone; its context is empty.
+    /// The request's context, made when it is first asked for.
     pub fn of<'r>(request: &'r Request<'_>) -> &'r Self {
-        request.local_cache(|| Self {
-            origin: Origin { client: String::new(), request_id: String::new() },
-            method: request.method(),
-            path: loggable(request.uri().path().as_str()),
-            began: Duration::ZERO,
-            caller: OnceLock::new(),
-        })
+        request.local_cache(|| Self::new(request))
     }
 
-    /// Whether the request has been screened.
-    pub fn is_screened(&self) -> bool {
-        !self.origin.request_id.is_empty()
+    fn new(request: &Request<'_>) -> Self {
+        let surroundings = request.rocket().state::<Surroundings>();
+        let trusted = surroundings.map_or(&[][..], |surroundings| &surroundings.trusted_proxies);
+        let id = surroundings.and_then(|s| random_id(s.ports.entropy.as_ref()).ok());
+        Self {
+            origin: Origin {
+                client: client_address(request, trusted),
+                // Without randomness a request cannot be told from others, but can be answered.
+                request_id: id.unwrap_or_else(|| "none".into()),
+            },
+            method: request.method(),
+            path: loggable(request.uri().path().as_str()),
+            began: surroundings.map_or(Duration::ZERO, |s| s.ports.clock.monotonic()),
+            caller: OnceLock::new(),
+        }
     }
 
     /// Names the caller in the log line.
     pub fn set_caller(&self, account: &Account) {
-        self.caller.get_or_init(|| format!("{}/{}", account.org, account.username));
+        self.caller.get_or_init(|| account.to_string());
     }
 }
 
-/// The fairing.
-pub struct Screening {
-    /// Time, and request ids.
-    pub ports: Ports,
-    /// Peers whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+/// Whether [`Screening`] has seen the request. Rocket hands one whose method it does not know to
+/// the catcher alone, past every fairing.
+pub fn is_screened(request: &Request<'_>) -> bool {
+    request.local_cache(|| Screened(false)).0
 }
+
+struct Screened(bool);
+
+/// The fairing.
+pub struct Screening;
 
 #[rocket::async_trait]
 impl Fairing for Screening {
@@ -90,20 +106,9 @@ impl Fairing for Screening {
     }
 
     async fn on_request(&self, request: &mut Request<'_>, data: &mut Data<'_>) {
+        request.local_cache(|| Screened(true));
         undo_method_override(request, data).await;
-        let context = Context {
-            origin: Origin {
-                client: client_address(request, &self.trusted_proxies),
-                // Without randomness a request cannot be told from others, but can be answered.
-                request_id: random_id(self.ports.entropy.as_ref())
-                    .unwrap_or_else(|_| "none".into()),
-            },
-            method: request.method(),
-            path: loggable(request.uri().path().as_str()),
-            began: self.ports.clock.monotonic(),
-            caller: OnceLock::new(),
-        };
-        request.local_cache(|| context);
+        Context::of(request);
         if let Some(error) = fault(request) {
             error.leave(request);
             // No route is there, so the catcher answers, and finds the error.
@@ -112,24 +117,30 @@ impl Fairing for Screening {
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        dress(request, response);
-        let context = Context::of(request);
-        let took = self.ports.clock.monotonic().saturating_sub(context.began);
-        tracing::info!(
-            request_id = context.origin.request_id,
-            method = context.method.as_str(),
-            path = context.path,
-            status = response.status().code,
-            client = context.origin.client,
-            caller = context.caller.get().map(String::as_str),
-            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "request"
-        );
+        conclude(request, response);
     }
 }
 
+/// The last that happens to an answer: the header fields that all carry, and the log line.
+pub fn conclude(request: &Request<'_>, response: &mut Response<'_>) {
+    dress(request, response);
+    let context = Context::of(request);
+    let clock = request.rocket().state::<Surroundings>().map(|s| s.ports.clock.monotonic());
+    let took = clock.unwrap_or_default().saturating_sub(context.began);
+    tracing::info!(
+        request_id = context.origin.request_id,
+        method = context.method.as_str(),
+        path = context.path,
+        status = response.status().code,
+        client = context.origin.client,
+        caller = context.caller.get().map(String::as_str),
+        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+}
+
 /// Puts the header fields that every answer carries on an answer.
-pub fn dress(request: &Request<'_>, response: &mut Response<'_>) {
+fn dress(request: &Request<'_>, response: &mut Response<'_>) {
     for (name, value) in HEADERS {
         response.set_header(Header::new(*name, *value));
     }
@@ -137,10 +148,8 @@ pub fn dress(request: &Request<'_>, response: &mut Response<'_>) {
     if !response.headers().contains("Cache-Control") {
         response.set_header(Header::new("Cache-Control", "no-store"));
     }
-    let context = Context::of(request);
-    if context.is_screened() {
-        response.set_header(Header::new("X-Request-Id", context.origin.request_id.clone()));
-    }
+    let request_id = Context::of(request).origin.request_id.clone();
+    response.set_header(Header::new("X-Request-Id", request_id));
 }
 
 /// A path as the log may hold it: somebody may have pasted a token into it.

@@ -41,10 +41,12 @@ use config::Config;
 /// launches it closes the database of its [`Auth`] when it has stopped, after the last request.
 pub async fn rocket(config: Config, ports: Ports) -> Result<Rocket<Build>, StartError> {
     let auth = Auth::open(&config, ports.clone()).await?;
-    let screening = fairings::Screening { ports, trusted_proxies: config.access.trusted_proxies };
+    let surroundings =
+        fairings::Surroundings { ports, trusted_proxies: config.access.trusted_proxies };
     Ok(rocket::custom(config.rocket)
         .manage(auth)
-        .attach(screening)
+        .manage(surroundings)
+        .attach(fairings::Screening)
         .mount("/", routes::all())
         .register("/", [routes::catcher()]))
 }

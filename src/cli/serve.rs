@@ -1,6 +1,8 @@
 //! `stipend serve`.
 
+use rocket::error::ErrorKind;
 use rocket::fairing::AdHoc;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, data, message};
 use crate::auth::{Auth, Ports};
@@ -21,12 +23,35 @@ pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
             let port = rocket.config().port;
             Box::pin(async move { welcome(&place, port) })
         }));
-    // Reading the error's kind also keeps Rocket from panicking when the error is dropped.
-    let stopped =
-        rocket.launch().await.map_err(|error| Failure::Other(explain(&access, error.kind())))?;
-    if let Some(auth) = stopped.state::<Auth>() {
-        auth.db.close().await;
+    let rocket =
+        rocket.ignite().await.map_err(|error| Failure::Other(explain(&access, error.kind())))?;
+    stop_at_sigterm(rocket.shutdown())?;
+    match rocket.launch().await {
+        Ok(stopped) => {
+            if let Some(auth) = stopped.state::<Auth>() {
+                auth.db.close().await;
+            }
+        }
+        // Reading the error's kind also keeps Rocket from panicking when the error is dropped.
+        Err(error) => match error.kind() {
+            // Such as a request that never came whole. Its time was up: the stop is a good one.
+            ErrorKind::Shutdown(..) => {
+                tracing::warn!("connections were cut off that did not end in time");
+            }
+            kind => return Err(Failure::Other(explain(&access, kind))),
+        },
     }
+    Ok(())
+}
+
+/// From now on, and not only from when Rocket listens for signals, a SIGTERM is a graceful stop.
+fn stop_at_sigterm(shutdown: rocket::Shutdown) -> Result<(), Failure> {
+    let mut terminations = signal(SignalKind::terminate())
+        .map_err(|error| Failure::Other(format!("signals cannot be received ({error})")))?;
+    tokio::spawn(async move {
+        terminations.recv().await;
+        shutdown.notify();
+    });
     Ok(())
 }
 
@@ -44,17 +69,13 @@ fn welcome(access: &Access, port: u16) {
     }
 }
 
-fn explain(access: &Access, error: &rocket::error::ErrorKind) -> String {
-    use rocket::error::ErrorKind;
+fn explain(access: &Access, error: &ErrorKind) -> String {
     match error {
         ErrorKind::Bind(error) => format!(
             "cannot listen on {}:{} ({error}): stop what listens there, or set another port \
              (ROCKET_PORT)",
             access.address, access.port
         ),
-        ErrorKind::Shutdown(..) => {
-            "some requests did not finish in time and were cut off; raise shutdown.grace".into()
-        }
         other => format!("the server failed ({other})"),
     }
 }

@@ -12,7 +12,7 @@ use rocket::route::Route;
 use rocket::{Catcher, Request, Response, catcher};
 
 use crate::error::{self, Error};
-use crate::fairings::{self, Context};
+use crate::fairings;
 
 /// Every route.
 pub fn all() -> Vec<Route> {
@@ -33,7 +33,9 @@ pub fn catcher() -> Catcher {
     fn handle<'r>(status: Status, request: &'r Request<'_>) -> catcher::BoxFuture<'r> {
         Box::pin(async move {
             let mut response = answer(status, request)?;
-            fairings::dress(request, &mut response);
+            if !fairings::is_screened(request) {
+                fairings::conclude(request, &mut response);
+            }
             Ok(response)
         })
     }
@@ -59,7 +61,7 @@ fn answer<'r>(status: Status, request: &'r Request<'_>) -> catcher::Result<'r> {
             }
         }
         // Rocket turns a method that it does not know, and CONNECT, into this before anything else.
-        Status::BadRequest if !Context::of(request).is_screened() => Error::MethodNotImplemented,
+        Status::BadRequest if !fairings::is_screened(request) => Error::MethodNotImplemented,
         Status::BadRequest => Error::BadRequest("The request is malformed"),
         // A path that a route's parameters could not take, such as one with `..` in it.
         Status::UnprocessableEntity => Error::NotFound,

@@ -1,6 +1,6 @@
 //! Opening the database: connections set up, schema brought up to date, faults in plain words.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,9 @@ use std::time::Duration;
 use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use super::{Db, StoreError, on, statements};
 use crate::config::Database;
@@ -91,6 +93,7 @@ impl From<MigrateError> for Fault {
 
 async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
     keep_private(path).map_err(Fault::File)?;
+    let one_at_a_time = lock_folder(path).map_err(Fault::File)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(LOCK_TIMEOUT)
@@ -104,13 +107,15 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(is_idle(connection)))
         .connect_with(options.clone())
         .await?;
     let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&writer).await?;
     if verdict != "ok" {
-        return Err(Fault::Damaged(verdict));
+        return Err(Fault::Damaged(verdict.replace('\n', " ")));
     }
     SQLITE_MIGRATIONS.run(&writer).await?;
+    drop(one_at_a_time);
     // The migrations may have found nothing to do: a file that cannot be written shows here.
     writer.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
     let readers = SqlitePoolOptions::new()
@@ -120,6 +125,25 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
         .connect_with(options.pragma("query_only", "ON"))
         .await?;
     Ok(Db::Sqlite { readers, writer })
+}
+
+/// Whether a connection is outside of a transaction. Where SQLite has ended one by itself, as it
+/// does when the disk is full, sqlx counts on; such a connection is given up for another.
+async fn is_idle(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A roll-back may still be on its way; this waits for it.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
+}
+
+/// Holds off other processes that start on the same folder: sqlx has no lock on SQLite, and two
+/// that set up a new database at once would fail. Unlocked when the file is dropped.
+fn lock_folder(path: &Path) -> std::io::Result<File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new(".")))?;
+    folder.lock()?;
+    Ok(folder)
 }
 
 /// Makes the file and its companions readable by their owner alone.

@@ -82,5 +82,61 @@ async fn help_says_what_there_is_and_a_wrong_word_is_a_usage_error() {
     for word in ["serve", "migrate", "user", "Exit codes"] {
         assert!(said(&help).contains(word), "{word}");
     }
-    assert_eq!(run(&database, &["sevre"], "").status.code(), Some(2));
+    for wrong in [["sevre"].as_slice(), &["serve", "x"], &["user"], &["user", "add"], &["--frob"]] {
+        let output = run(&database, wrong, "");
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_taken_whole_but_for_the_line_break_at_its_end() {
+    let database = TestDatabase::new().await;
+    let folder = database.folder.path();
+    let file = |bytes: &[u8]| {
+        std::fs::write(folder.join("password"), bytes).unwrap();
+        run(&database, &["user", "add", "alice", "--password-file", "password"], "")
+    };
+    for bytes in [b"too short\n".as_slice(), &[b'x'; 1025], &[0xff; 40], b"\n", b""] {
+        let output = file(bytes);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(!said(&output).contains("too short"), "{}", said(&output));
+    }
+    let missing = ["user", "add", "alice", "--password-file", "nope"];
+    let missing = run(&database, &missing, "");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(said(&missing).contains("nope cannot be read"), "{}", said(&missing));
+    assert!(file(format!("{PASSWORD}\r\n").as_bytes()).status.success());
+    let server = Server::start_on(database, &[]);
+    assert_eq!(log_in(&server, "alice"), 200);
+}
+
+#[tokio::test]
+async fn a_user_can_be_added_while_the_server_runs_and_once_only() {
+    let server = Server::start(&[]).await;
+    assert_eq!(log_in(&server, "alice"), 401);
+    let outputs: Vec<Output> = std::thread::scope(|scope| {
+        let add = || run(&server.database, &["user", "add", "alice"], PASSWORD);
+        let adds: Vec<_> = (0..4).map(|_| scope.spawn(add)).collect();
+        adds.into_iter().map(|add| add.join().unwrap()).collect()
+    });
+    let added = outputs.iter().filter(|output| output.status.success()).count();
+    let all: Vec<String> = outputs.iter().map(said).collect();
+    assert_eq!(added, 1, "{all:?}");
+    assert_eq!(all.iter().filter(|said| said.contains("exists already")).count(), 3, "{all:?}");
+    assert!(all.iter().all(|said| !said.contains(PASSWORD)));
+    assert_eq!(log_in(&server, "alice"), 200);
+    let records = "SELECT COUNT(*) FROM audit WHERE action = 'add_user'";
+    assert_eq!(server.database.number(records).await, 1);
+}
+
+#[tokio::test]
+async fn migrate_sets_up_once_and_then_has_nothing_to_do() {
+    let database = TestDatabase::new().await;
+    for _ in 0..2 {
+        let output = run(&database, &["migrate"], "");
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(database.number("SELECT COUNT(*) FROM rates").await, 2);
+    }
+    assert!(!database.folder.path().join("stipend.key").exists(), "it needs no key");
 }

@@ -1,11 +1,12 @@
 //! The delivered front-proxy configuration, in a real nginx: what Rocket cannot do, it does.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::left_out;
 use crate::support::server::{Server, request_on};
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -14,26 +15,45 @@ const DELIVERED: &str = include_str!("../../deploy/nginx.conf");
 /// An nginx before a server. Dropped, it is killed.
 struct Proxy {
     child: Child,
+    /// Where it takes plain HTTP, which the delivered file does not.
     address: SocketAddr,
+    /// Where it takes TLS, as delivered.
+    tls: SocketAddr,
+    certificate: PathBuf,
 }
 
 impl Proxy {
-    /// Starts nginx with the delivered file, but for addresses and TLS; `None` without an nginx.
+    /// Starts nginx with the delivered file, but for addresses, its own folders, a throw-away
+    /// certificate and a plain listener beside that for TLS; `None` without an nginx.
     fn start(server: &Server) -> Option<Self> {
         if !Path::new(NGINX).exists() {
             assert!(std::env::var_os("STIPEND_TEST_REQUIRE").is_none(), "there is no nginx");
-            let mut stderr = std::io::stderr();
-            writeln!(stderr, "left out: there is no nginx").unwrap();
+            left_out("there is no nginx");
             return None;
         }
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let folder = server.database.folder.path();
+        let (address, tls) = (free_address(), free_address());
+        let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args(["-nodes", "-days", "1", "-subj", "/CN=stipend.test", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let own_folders: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .iter()
+            .map(|name| format!(" {name}_temp_path {}/{name};", folder.display()))
+            .collect();
         let mut text = DELIVERED.to_owned();
         for (delivered, here) in [
             ("server 127.0.0.1:8000;", format!("server {};", server.address)),
-            ("listen 443 ssl;", format!("listen {address};")),
-            ("ssl_certificate /etc/stipend/tls.crt;", String::new()),
-            ("ssl_certificate_key /etc/stipend/tls.key;", String::new()),
+            ("listen 443 ssl;", format!("listen {tls} ssl; listen {address};")),
+            ("/etc/stipend/tls.crt", certificate.display().to_string()),
+            ("/etc/stipend/tls.key", key.display().to_string()),
+            ("server_tokens off;", format!("server_tokens off;{own_folders}")),
             (
                 "pid /run/stipend-nginx.pid;",
                 format!("pid {}/nginx.pid; daemon off;", folder.display()),
@@ -56,8 +76,33 @@ impl Proxy {
             assert!(child.try_wait().unwrap().is_none(), "nginx did not start");
             std::thread::sleep(Duration::from_millis(10));
         }
-        Some(Self { child, address })
+        Some(Self { child, address, tls, certificate })
     }
+
+    /// The answer to a request over TLS from another loopback address than the proxy's own.
+    fn ask_over_tls(&self, request: &str) -> String {
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-quiet", "-verify_return_error", "-bind", "127.0.0.5:0"])
+            .args(["-connect", &self.tls.to_string(), "-CAfile"])
+            .arg(&self.certificate)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Kept open: at its end openssl would leave before the answer is there.
+        let mut input = client.stdin.take().unwrap();
+        input.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        client.stdout.take().unwrap().read_to_string(&mut answer).unwrap();
+        drop(input);
+        client.wait().unwrap();
+        answer
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Drop for Proxy {
@@ -93,7 +138,22 @@ async fn r45_the_address_on_record_is_the_one_that_the_proxy_saw() {
         server.request("GET", "/bearer", &[&token, field], "");
         assert_eq!(server.database.texts(last).await, ["127.0.0.1"], "{field}");
     }
+}
+
+#[tokio::test]
+async fn r45_through_the_proxy_the_clients_own_claim_does_not_count() {
+    let trusted = [("ROCKET_TRUSTED_PROXIES", r#"["127.0.0.1/32"]"#)];
+    let server = Server::start(&trusted).await;
+    let token = format!("Authorization: Bearer {}", server.log_in());
+    let last = "SELECT client FROM audit ORDER BY record_id DESC LIMIT 1";
     let Some(proxy) = Proxy::start(&server) else { return };
+    let answer = proxy.ask_over_tls(&format!(
+        "GET /bearer HTTP/1.1\r\nHost: stipend.test\r\n{token}\r\nX-Forwarded-For: 203.0.113.9\r\n\
+         X-Real-IP: 203.0.113.9\r\nForwarded: for=203.0.113.9\r\nConnection: close\r\n\r\n"
+    ));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("Strict-Transport-Security: max-age=31536000\r\n"), "{answer}");
+    assert_eq!(server.database.texts(last).await, ["127.0.0.5"], "the address that it came from");
     let forged = [token.as_str(), "X-Forwarded-For: 203.0.113.9"];
     let answer = request_on(proxy.address, "GET", "/bearer", &forged, "").unwrap();
     assert_eq!(answer.status, 200);
@@ -123,14 +183,100 @@ async fn r60_half_open_connections_are_ended_and_hold_up_nobody() {
         .collect();
     let answer = request_on(proxy.address, "GET", "/live", &[], "").unwrap();
     assert_eq!(answer.status, 200, "others are answered meanwhile");
-    for stream in &mut half_open {
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut rest = Vec::new();
-        // Closed or reset by the proxy; a time-out here would be another kind of error.
-        if let Err(error) = stream.read_to_end(&mut rest) {
-            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-        }
+    assert!(half_open.iter_mut().all(is_ended));
+}
+
+/// Reads until the proxy closes the connection; false when a minute passes first.
+fn is_ended(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let end = stream.read_to_end(&mut Vec::new());
+    end.map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true)
+}
+
+#[tokio::test]
+async fn r60_a_body_that_drips_is_ended() {
+    let server = Server::start(&[]).await;
+    let Some(proxy) = Proxy::start(&server) else { return };
+    let mut stream = TcpStream::connect(proxy.address).unwrap();
+    let head = "POST /jwt HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    // One byte a second: never long enough a pause for a time-out between two of them.
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut first = [0; 12];
+    let ended =
+        (0..45).find_map(|_| match stream.write_all(b"x").and_then(|()| stream.read(&mut first)) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            other => Some(other),
+        });
+    let ended = ended.expect("the login was ended");
+    if ended.is_ok_and(|length| length > 0) {
+        assert_eq!(&first, b"HTTP/1.1 408");
     }
+}
+
+#[tokio::test]
+async fn r60_a_body_that_stops_and_a_connection_without_requests_are_ended() {
+    let server = Server::start(&[]).await;
+    let Some(proxy) = Proxy::start(&server) else { return };
+    let body = "POST /jwt HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 39\r\n\r\n{";
+    for part in [body, "GET /live HTTP/1.1\r\nHost: x\r\n\r\n", ""] {
+        let mut stream = TcpStream::connect(proxy.address).unwrap();
+        stream.write_all(part.as_bytes()).unwrap();
+        assert!(is_ended(&mut stream), "{part:?}");
+    }
+}
+
+#[tokio::test]
+async fn r61_the_proxy_keeps_to_the_same_limits() {
+    let server = Server::start(&[]).await;
+    let Some(proxy) = Proxy::start(&server) else { return };
+    let ask = |method: &str, path: &str, headers: &[&str], body: &str| {
+        request_on(proxy.address, method, path, headers, body).unwrap().status
+    };
+    let json = "Content-Type: application/json";
+    assert_eq!(ask("POST", "/jwt", &[json], &"x".repeat(17 * 1024)), 413);
+    assert_eq!(ask("GET", &format!("/{}", "a".repeat(9000)), &[], ""), 414);
+    let pads: Vec<String> = (0..14).map(|n| format!("X-{n}: {}", "p".repeat(5000))).collect();
+    let pads: Vec<&str> = pads.iter().map(String::as_str).collect();
+    assert_eq!(ask("GET", "/live", &pads, ""), 431);
+    assert_eq!(ask("GET", "/live", &pads[..6], ""), 200, "what is allowed passes");
+    assert_eq!(ask("TRACE", "/live", &[], ""), 405);
+}
+
+#[tokio::test]
+async fn r29_the_proxys_own_refusals_say_when_to_try_again() {
+    let mut server = Server::start(&[]).await;
+    let Some(proxy) = Proxy::start(&server) else { return };
+    // A body of no type is refused without work, so that only the proxy's limit can be met.
+    let log_in = || request_on(proxy.address, "POST", "/jwt", &["Content-Type: x/y"], "x").unwrap();
+    let busy = (0..10_000).map(|_| log_in()).find(|answer| answer.status != 415).unwrap();
+    assert_eq!((busy.status, busy.field("Retry-After")), (429, Some("1")), "{busy:?}");
+    assert_eq!(busy.field("Strict-Transport-Security"), Some("max-age=31536000"));
+    server.signal("KILL");
+    server.wait();
+    let away = request_on(proxy.address, "GET", "/live", &[], "").unwrap();
+    assert_eq!((away.status, away.field("Retry-After")), (503, Some("1")), "{away:?}");
+}
+
+#[tokio::test]
+async fn a_long_answer_comes_whole_through_the_proxy() {
+    let server = Server::start(&[]).await;
+    let Some(proxy) = Proxy::start(&server) else { return };
+    for insert in [
+        "INSERT INTO employees (org, username, full_name, created_at) SELECT 'twilio', 'u' || i, 'u', 0",
+        "INSERT INTO rates (org, username, effective_from, revision, amount_minor, currency, note, \
+         recorded_by, recorded_at) SELECT 'twilio', 'u' || i, '2021-08-01', 1, 100, 'USD', '', 'x', 0",
+    ] {
+        let rows =
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)";
+        let (into, select) = insert.split_once(" SELECT").unwrap();
+        server.database.execute(&format!("{into} {rows} SELECT{select} FROM n")).await;
+    }
+    let token = format!("Authorization: Bearer {}", server.log_in());
+    let direct = server.request("GET", "/bearer", &[&token], "");
+    let passed = request_on(proxy.address, "GET", "/bearer", &[&token], "").unwrap();
+    assert!(direct.body.len() > 500_000, "{}", direct.body.len());
+    assert!(passed.body == direct.body, "{} of {}", passed.body.len(), direct.body.len());
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Stopping.
 
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
+use crate::support::database::is_postgres;
 use crate::support::server::Server;
 
 #[tokio::test]
@@ -41,4 +44,74 @@ async fn r64_idle_connections_do_not_hold_it_up() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0), "{}", server.log());
     drop(idle);
+}
+
+/// Whoever starts it may stop it as soon as it says where it is.
+#[tokio::test]
+async fn r64_a_signal_right_after_it_says_where_it_is_is_a_graceful_stop() {
+    for _ in 0..5 {
+        let mut server = Server::start(&[]).await;
+        server.signal("TERM");
+        assert_eq!(server.wait(), Some(0), "{}", server.log());
+    }
+}
+
+/// A client that has sent a part of a request is waited for as long as `shutdown.grace` and
+/// `shutdown.mercy` say, and no longer; that it never sends the rest is no fault of the server's.
+#[tokio::test]
+async fn r64_a_request_that_never_comes_whole_does_not_hold_it_up() {
+    let settings = [("ROCKET_SHUTDOWN", "{grace=1,mercy=1,signals=[\"term\"]}")];
+    let body = "POST /jwt HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 39\r\n\r\n{";
+    let header = "GET /live HTTP/1.1\r\nHos";
+    let mut servers = Vec::new();
+    // How such a connection ends is a matter of timing, so several are tried.
+    for part in [header, body, ""].repeat(6) {
+        servers.push((part, Server::start(&settings).await));
+    }
+    let stop = |part: &str, mut server: Server| {
+        assert_eq!(server.request("GET", "/live", &[], "").status, 200);
+        let mut stream = server.connect();
+        stream.write_all(part.as_bytes()).unwrap();
+        server.signal("TERM");
+        assert_eq!(server.wait(), Some(0), "{part:?}: {}", server.log());
+    };
+    thread::scope(|scope| {
+        for (part, server) in servers {
+            scope.spawn(move || stop(part, server));
+        }
+    });
+}
+
+#[tokio::test]
+async fn r64_under_load_every_answer_that_begins_is_whole_and_on_record() {
+    let mut server = Server::start(&[]).await;
+    let token = format!("Authorization: Bearer {}", server.log_in());
+    let (address, given) = (server.address, AtomicUsize::new(0));
+    let read = || {
+        use crate::support::server::request_on;
+        while let Some(answer) = request_on(address, "GET", "/bearer", &[&token], "") {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.field("Content-Length"), Some("84"));
+            assert_eq!(answer.body.len(), 84, "an answer was cut off");
+            given.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(read);
+        }
+        while given.load(Ordering::Relaxed) < 20 {
+            thread::yield_now();
+        }
+        server.signal("TERM");
+        let code = server.wait();
+        assert_eq!(code, Some(0), "{:?}", server.log().lines().last());
+    });
+    if !is_postgres() {
+        let log = server.database.folder.path().join("stipend.db-wal");
+        assert!(!log.exists(), "all is in the one file that an operator copies");
+    }
+    let reads = "SELECT COUNT(*) FROM audit WHERE action = 'list_pay'";
+    let recorded = server.database.number(reads).await;
+    assert!(recorded >= i64::try_from(given.into_inner()).unwrap());
 }

@@ -1,10 +1,12 @@
 //! The real binary, as a process of its own.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::database::TestDatabase;
 
@@ -16,6 +18,7 @@ pub struct Server {
     /// Its database, and its working folder.
     pub database: TestDatabase,
     log: PathBuf,
+    output: BufReader<ChildStdout>,
 }
 
 /// What a server answered.
@@ -24,6 +27,8 @@ pub struct Answer {
     pub status: u16,
     pub head: String,
     pub body: String,
+    /// Whether the server closed the connection after it.
+    pub closed: bool,
 }
 
 impl Answer {
@@ -35,11 +40,28 @@ impl Answer {
             .filter_map(|line| line.split_once(": "))
             .find_map(|(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
     }
+
+    /// Every header field, by lower-case name, in alphabetical order.
+    pub fn fields(&self) -> Vec<(String, &str)> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let mut fields: Vec<_> =
+            fields.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+        fields.sort();
+        fields
+    }
 }
+
+/// The binary.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_stipend");
 
 /// The binary with a clean environment, in a folder, on a free loopback port.
 pub fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stipend"));
+    command_of(Path::new(BINARY), folder, settings)
+}
+
+/// The same of a copy of the binary.
+pub fn command_of(binary: &Path, folder: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary);
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -67,13 +89,14 @@ impl Server {
             .spawn()
             .unwrap();
         let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut said).unwrap();
         let Some(address) = said.trim().strip_prefix("Stipend is at http://") else {
             let why = std::fs::read_to_string(&log).unwrap();
             panic!("the server did not start: {said:?} {why}");
         };
         let address = address.trim_end_matches('/').parse().unwrap();
-        Self { child, address, database, log }
+        Self { child, address, database, log, output }
     }
 
     /// Its process id.
@@ -84,6 +107,14 @@ impl Server {
     /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Everything that it has said on standard output since it said where it is. Waits until it has
+    /// exited.
+    pub fn output(&mut self) -> String {
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).unwrap();
+        text
     }
 
     /// A connection to it, with a time-out on everything.
@@ -115,10 +146,15 @@ impl Server {
         self.request("GET", "/bearer", &[&format!("Authorization: Bearer {token}")], "")
     }
 
-    /// Sends a signal by its name, such as `TERM`.
+    /// Sends a signal by its name, such as `TERM`, at once.
     pub fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        let signal = match name {
+            "TERM" => Signal::TERM,
+            "INT" => Signal::INT,
+            "KILL" => Signal::KILL,
+            other => panic!("{other}"),
+        };
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits until it has exited; its exit code, if it was not killed.
@@ -149,11 +185,12 @@ fn send_to(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     // The server may answer and close before it has read everything.
     let _may_be_cut_off = stream.write_all(bytes);
     let mut received = Vec::new();
-    let _what_came_counts = stream.read_to_end(&mut received);
+    let end = stream.read_to_end(&mut received);
+    let closed = end.map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true);
     let text = String::from_utf8_lossy(&received);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
+    Some(Answer { status, head: head.to_owned(), body: body.to_owned(), closed })
 }
 
 /// One well-formed request to whatever listens there; `headers` are whole lines.

@@ -1,0 +1,110 @@
+//! A disk that is full. A small file system in memory stands for it, which takes root.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::left_out;
+use crate::startup::refused;
+use crate::support::database::{TestDatabase, is_postgres};
+use crate::support::server::{Server, command};
+
+const KEY: (&str, &str) = ("ROCKET_JWT_SECRET", "mJ0uX3yQ7fKp2sVd9wZr4tBn6hLc8gEa1iOo5kTxYvU");
+
+/// A file system of a size of its own. Dropped, it is unmounted.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Mounts one in a folder; `None` where that is not allowed, or of no use.
+    fn mount(folder: &Path, size: &str) -> Option<Self> {
+        if is_postgres() {
+            left_out("a full disk: here it would be PostgreSQL's own");
+            return None;
+        }
+        let path = folder.join("disk");
+        std::fs::create_dir(&path).unwrap();
+        let disk = Self(path);
+        if !disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]) {
+            left_out("a full disk: a file system cannot be mounted here");
+            return None;
+        }
+        Some(disk)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> bool {
+        let command = &mut Command::new(program);
+        let command = command.args(arguments).arg(&self.0).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+
+    fn resize(&self, size: &str) {
+        assert!(self.run("mount", &["-o", &format!("remount,size={size}")]));
+    }
+
+    fn database(&self) -> String {
+        format!("sqlite:{}", self.0.join("stipend.db").display())
+    }
+
+    /// Fills it to the last byte.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filler");
+        let mut file = std::fs::File::create(&path).unwrap();
+        while file.write_all(&[0; 512]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.run("umount", &["--lazy"]);
+    }
+}
+
+#[tokio::test]
+async fn r101_a_start_on_a_full_disk_is_a_sentence_and_works_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each runs out at another point of setting the database up.
+    let Some(disk) = Disk::mount(folder.path(), "4k") else { return };
+    let url = disk.database();
+    let settings = [KEY, ("ROCKET_DATABASE_URL", url.as_str())];
+    for size in ["4k", "16k", "40k", "64k", "80k", "96k", "128k"] {
+        disk.resize(size);
+        let (code, said) = refused(command(folder.path(), &settings).arg("migrate"));
+        assert_eq!(code, 1, "{size}: {said}");
+        assert!(said.contains("stipend.db") && said.contains("disk"), "{size}: {said}");
+    }
+    disk.resize("16m");
+    let database = TestDatabase { url: url.clone(), folder: tempfile::tempdir().unwrap() };
+    let server = Server::start_on(database, &[KEY]);
+    assert_eq!(server.read_pay(&server.log_in()).status, 200);
+}
+
+#[tokio::test]
+async fn r102_when_the_disk_fills_up_nothing_is_given_until_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::mount(folder.path(), "2m") else { return };
+    let database = TestDatabase { url: disk.database(), folder: tempfile::tempdir().unwrap() };
+    let server = Server::start_on(database, &[KEY]);
+    let token = server.log_in();
+    assert_eq!(server.read_pay(&token).status, 200);
+    let filler = disk.fill();
+    let mut given = 1;
+    // The last page of the log may still have room.
+    let refused = (0..100).map(|_| server.read_pay(&token)).find(|answer| {
+        given += i64::from(answer.status == 200);
+        answer.status != 200
+    });
+    let refused = refused.expect("the disk is full");
+    assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")), "{refused:?}");
+    assert!(!refused.body.contains('$'), "{refused:?}");
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let login = server.request("POST", "/jwt", &[form], "username=twilio&password=ahoy");
+    assert_eq!((login.status, login.field("access_token")), (503, None), "{login:?}");
+    assert_eq!(server.request("GET", "/live", &[], "").status, 200);
+
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(server.read_pay(&token).status, 200, "it recovers by itself");
+    let reads = "SELECT COUNT(*) FROM audit WHERE action = 'list_pay'";
+    assert_eq!(server.database.number(reads).await, given + 1);
+    assert_eq!(server.database.texts("PRAGMA integrity_check").await, ["ok"]);
+}
