@@ -1,7 +1,11 @@
 //! `stipend serve`.
 
-use rocket::error::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocket::error::{Error, ErrorKind};
 use rocket::fairing::AdHoc;
+use rocket::{Orbit, Rocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, data, message};
@@ -26,22 +30,33 @@ pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
     let rocket =
         rocket.ignite().await.map_err(|error| Failure::Other(explain(&access, error.kind())))?;
     stop_at_sigterm(rocket.shutdown())?;
-    match rocket.launch().await {
-        Ok(stopped) => {
-            if let Some(auth) = stopped.state::<Auth>() {
-                auth.db.close().await;
-            }
-        }
-        // Reading the error's kind also keeps Rocket from panicking when the error is dropped.
-        Err(error) => match error.kind() {
-            // Such as a request that never came whole. Its time was up: the stop is a good one.
-            ErrorKind::Shutdown(..) => {
-                tracing::warn!("connections were cut off that did not end in time");
-            }
-            kind => return Err(Failure::Other(explain(&access, kind))),
-        },
+    let shutdown = &rocket.config().shutdown;
+    let patience = Duration::from_secs((shutdown.grace + shutdown.mercy).into());
+    let db = rocket.state::<Auth>().map(|auth| auth.db.clone());
+    // Reading the error's kind also keeps Rocket from panicking when the error is dropped.
+    match rocket.launch().await.as_ref().map_err(Error::kind) {
+        Ok(_) => {}
+        Err(ErrorKind::Shutdown(requests, _)) => finish(requests, patience).await,
+        Err(kind) => return Err(Failure::Other(explain(&access, kind))),
+    }
+    if let Some(db) = db {
+        db.close().await;
     }
     Ok(())
+}
+
+/// Rocket gives up at once where it has stopped listening before it notices why, and also when the
+/// last requests have not ended in time. Each request under way shares it: so this waits for them,
+/// as long as Rocket would have, and then lets go, such as of a request that never came whole.
+async fn finish(requests: &Arc<Rocket<Orbit>>, patience: Duration) {
+    let all_ended = async {
+        while Arc::strong_count(requests) > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(patience, all_ended).await.is_err() {
+        tracing::warn!("connections were cut off that did not end in time");
+    }
 }
 
 /// From now on, and not only from when Rocket listens for signals, a SIGTERM is a graceful stop.
