@@ -6,7 +6,7 @@ const TIMEOUT_MS = 20_000;
 let token = null;
 
 /** Why there is no answer to show. `kind` says what a view can do about it:
- *  credentials, session, permission, refused, busy, timeout, network or unexpected. */
+ *  credentials, session, permission, refused, busy, timeout, network, fault or unexpected. */
 export class Failure extends Error {
   constructor(kind, sentence, { retryAfter = 0, requestId = null } = {}) {
     super(sentence);
@@ -30,7 +30,7 @@ export async function signIn(username, password) {
   return issued.expires_in;
 }
 
-/** The pay that the caller may see: an array of { username, salary }. */
+/** The pay that the caller may see, as an array of { username, salary }, and when it was given. */
 export async function listPay() {
   const answer = await ask("GET", "/bearer");
   if (answer.status === 401) {
@@ -39,7 +39,8 @@ export async function listPay() {
   if (answer.status === 403) {
     throw new Failure("permission", "You are signed in, and no grant lets you see pay.");
   }
-  if (answer.status === 503) {
+  // A proxy's own 503 knows nothing of the audit trail.
+  if (answer.status === 503 && (await detailOf(answer))) {
     throw busy(answer, "This look could not be recorded in the audit trail, so no pay is shown.");
   }
   const rows = await read(answer);
@@ -47,7 +48,7 @@ export async function listPay() {
   if (!Array.isArray(rows) || !rows.every(good)) {
     throw unexpected(answer);
   }
-  return rows;
+  return { rows, given: timeOf(answer) };
 }
 
 /** Ends the session on the server. The token is gone from here whatever happens. */
@@ -100,13 +101,22 @@ function interrupted(error) {
     : new Failure("network", "The server cannot be reached.");
 }
 
+/** By the server's clock, as in the audit trail; this machine's may be wrong. */
+function timeOf(answer) {
+  const time = Date.parse(answer.headers.get("Date") ?? "");
+  return new Date(Number.isNaN(time) ? Date.now() : time);
+}
+
 async function failureOf(answer) {
   const detail = await detailOf(answer);
-  if (answer.status === 429 || answer.status === 503) {
-    return busy(answer, detail ?? "The server cannot answer now.");
+  if (answer.status === 429) return busy(answer, detail ?? "There were too many attempts.");
+  if (answer.status === 503) return busy(answer, detail ?? "The server cannot answer now.");
+  if (answer.status >= 500) {
+    const requestId = answer.headers.get("X-Request-Id");
+    return new Failure("fault", `The server failed (status ${answer.status}).`, { requestId });
   }
-  // A sentence from the server says more than a status; its faults (5xx) are for an operator.
-  return detail && answer.status < 500 ? new Failure("refused", detail) : unexpected(answer);
+  // A sentence from the server says more than a status.
+  return detail ? new Failure("refused", detail) : unexpected(answer);
 }
 
 function busy(answer, sentence) {
@@ -119,8 +129,9 @@ function busy(answer, sentence) {
 
 async function detailOf(answer) {
   try {
-    const { detail } = await answer.json();
-    if (typeof detail === "string") return `${detail}.`;
+    // A body can be read only once, and more than one may ask here.
+    const { detail } = await answer.clone().json();
+    if (typeof detail === "string") return detail.replace(/\.?$/, ".");
   } catch {
     // A proxy's own page, say. The status says enough.
   }

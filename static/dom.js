@@ -28,7 +28,8 @@ export function countDown(button, seconds, done) {
   const tick = () => {
     const left = Math.ceil((end - Date.now()) / 1000);
     if (left <= 0) return done();
-    button.textContent = `Try again in ${left} s`;
+    const minutes = Math.floor(left / 60);
+    button.textContent = `Try again in ${minutes ? `${minutes} min ` : ""}${left % 60} s`;
     timer = setTimeout(tick, 1000);
   };
   wait(button, true);
@@ -39,6 +40,6 @@ export function countDown(button, seconds, done) {
 /** A failure as a sentence, with the request's id where an operator will want it. */
 export function explain(failure) {
   if (!failure.kind) throw failure;
-  const id = failure.requestId ? ` Request ${failure.requestId}.` : "";
+  const id = failure.requestId ? ` Request id ${failure.requestId}.` : "";
   return failure.message + id;
 }

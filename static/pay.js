@@ -31,11 +31,10 @@ export async function load(sessionEnded) {
   showOnly(loading, states);
   wait(refresh, true);
   try {
-    const rows = await listPay();
+    const { rows, given } = await listPay();
     if (question !== asked) return;
-    people = rows.map((row) => ({ ...row, ...amountOf(row.salary) }));
-    const time = new Date().toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-    text(byId("recorded"), `This look was recorded in the audit trail. ${time}`);
+    people = rows.map((row) => ({ ...row, ...amountOf(row.salary) })).sort(compare);
+    text(byId("recorded"), `This look was recorded in the audit trail. ${written(given)}`);
     showOnly(people.length ? listing : nothing, states);
     draw();
     // The button that was pressed is gone.
@@ -43,13 +42,16 @@ export async function load(sessionEnded) {
   } catch (failure) {
     if (question !== asked) return;
     if (failure.kind === "session") return sessionEnded(failure.message);
-    byId("table-error-text").textContent = explain(failure);
+    // The record is written before an answer leaves, and this one may have been on its way.
+    const doubt = failure.kind === "timeout" ? " This look may have been recorded." : "";
+    byId("table-error-text").textContent = explain(failure) + doubt;
     retry.hidden = failure.kind === "permission";
     showOnly(failed, states);
     if (retried) (retry.hidden ? byId("table-title") : retry).focus();
     if (failure.retryAfter) stopCountDown = countDown(retry, failure.retryAfter, readyToRetry);
   } finally {
-    if (question === asked) wait(refresh, false);
+    // Refresh asks the same question, so it waits as long as the other button does.
+    if (question === asked) wait(refresh, isWaiting(retry));
   }
 }
 
@@ -85,6 +87,7 @@ export function connect(sessionEnded) {
     button.addEventListener("click", () => {
       const key = button.dataset.sort;
       sortBy(key, sort.key === key && !sort.descending);
+      people.sort(compare);
       draw();
     });
   }
@@ -109,13 +112,13 @@ function reset() {
 function readyToRetry() {
   stopCountDown();
   wait(retry, false);
+  wait(refresh, false);
   retry.textContent = "Try again";
 }
 
 function draw() {
   const wanted = search.value.trim().toLowerCase();
   matching = people.filter((person) => person.username.toLowerCase().includes(wanted));
-  matching.sort((a, b) => compare(a, b) * (sort.descending ? -1 : 1));
   const noun = people.length === 1 ? "person" : "people";
   count.textContent = `${matching.length.toLocaleString()} of ${people.length.toLocaleString()} ${noun}`;
   byId("no-match").hidden = matching.length > 0;
@@ -158,11 +161,23 @@ function sortBy(key, descending) {
   }
 }
 
-/** Amounts are compared within a currency; currencies are kept together, since they do not mix. */
 function compare(a, b) {
   const byName = collator.compare(a.username, b.username);
-  if (sort.key === "username") return byName;
-  return collator.compare(a.currency, b.currency) || a.amount - b.amount || byName;
+  const order = sort.key === "username" ? byName : compareAmounts(a, b) || byName;
+  return sort.descending ? -order : order;
+}
+
+/** Amounts are compared within a currency; currencies are kept together, since they do not mix. */
+function compareAmounts(a, b) {
+  return collator.compare(a.currency, b.currency) || a.amount - b.amount;
+}
+
+/** With the time zone, since the page may be printed and read elsewhere. */
+function written(time) {
+  return time.toLocaleString([], {
+    year: "numeric", month: "short", day: "numeric",
+    hour: "numeric", minute: "2-digit", timeZoneName: "short",
+  });
 }
 
 /** `$2000.00`, `-$5.00`, `CHF -5.00`: the sign of the currency, and the number. Only for sorting. */

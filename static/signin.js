@@ -1,6 +1,6 @@
 // The sign-in form.
 
-import { signIn } from "./api.js";
+import { signIn, signOut } from "./api.js";
 import { countDown, explain, isWaiting, text, wait } from "./dom.js";
 
 const form = document.getElementById("sign-in");
@@ -10,6 +10,9 @@ const submit = document.getElementById("submit");
 const reveal = document.getElementById("reveal");
 const error = document.getElementById("sign-in-error");
 
+/** Whether the page was left since the form was sent, so that nobody waits for the answer. */
+let abandoned = false;
+
 /** Calls back with the user name, and for how many seconds, once somebody has signed in. */
 export function onSignIn(done) {
   form.addEventListener("submit", async (event) => {
@@ -17,16 +20,25 @@ export function onSignIn(done) {
     if (isWaiting(submit)) return;
     const missing = [username, password].find((field) => field.value === "");
     if (missing) return refuse("Type your user name and your password.", missing);
+    abandoned = false;
     busy(true);
+    // The field may change until the answer comes.
+    const name = username.value;
     // Browsers offer to keep only what they know to be a password.
     showPassword(false);
     try {
-      const seconds = await signIn(username.value, password.value);
-      const name = username.value;
-      clear();
-      done(name, seconds);
+      const seconds = await signIn(name, password.value);
+      if (abandoned) {
+        // Whoever finds the page now need not be the one who sent the form.
+        await signOut();
+      } else {
+        clear();
+        done(name, seconds);
+      }
     } catch (failure) {
-      if (failure.kind === "credentials") {
+      if (abandoned) {
+        // There is nobody to tell.
+      } else if (failure.kind === "credentials") {
         password.value = "";
         refuse(failure.message, password);
       } else {
@@ -46,6 +58,7 @@ export function onSignIn(done) {
 
 /** Empties the form and hides what it said. */
 export function clear() {
+  abandoned = true;
   form.reset();
   showPassword(false);
   refuse("");
