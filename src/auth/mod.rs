@@ -14,7 +14,7 @@ use crate::domain::{Account, OrgName};
 use crate::entropy::{Entropy, EntropyError, random_id};
 use crate::policy::Principal;
 use crate::store::audit::{self, Action, Origin, Record};
-use crate::store::{Db, OpenError, StoreError, grants, sessions, users};
+use crate::store::{Db, OpenError, StoreError, sessions, users};
 
 pub use keys::{KeyError, Keys};
 pub use password::{Gate, GateError, Verdict};
@@ -132,12 +132,13 @@ impl Auth {
 
         let mut tx = self.db.begin().await?;
         // Hashing takes a while: the user may have been disabled since, or the password changed.
-        let user = self.enabled(users::find(tx.access(), &account).await?);
-        if user.is_none_or(|user| user.password_hash != verified) {
+        let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
+        let Some((_, perms)) =
+            user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == verified)
+        else {
             log_attempt("refused", Some(&account), origin);
             return Err(LogInError::WrongCredentials);
-        }
-        let perms = grants::list_permissions(tx.access(), &account, now.day()).await?;
+        };
         sessions::open(tx.access(), &session_id, &account, now, self.tokens.ttl).await?;
         let record = Record::of(&account, &session_id, Action::LogIn, now, origin);
         audit::append(tx.access(), &record).await?;
@@ -161,7 +162,8 @@ impl Auth {
         let user = match &account {
             Some(account) => {
                 let mut reader = self.db.reader().await?;
-                self.enabled(users::find(reader.access(), account).await?)
+                let user = users::find(reader.access(), account).await?;
+                user.filter(|user| self.may_sign_in(user))
             }
             None => None,
         };
@@ -180,9 +182,9 @@ impl Auth {
         }
     }
 
-    /// The user, if they may sign in at all.
-    fn enabled(&self, user: Option<users::User>) -> Option<users::User> {
-        user.filter(|user| !user.is_disabled() && (self.demo || !user.is_demo()))
+    /// Whether a user may sign in at all.
+    fn may_sign_in(&self, user: &users::User) -> bool {
+        !user.is_disabled() && (self.demo || !user.is_demo())
     }
 
     /// Replaces a hash that costs less than is asked of one now, while the password is at hand;

@@ -1,17 +1,13 @@
 //! Grants: who may do what, over whom.
 
-use super::{Access, StoreError, execute, on, statements};
-use crate::clock::{Day, Timestamp};
+use super::{Access, StoreError, execute, statements};
+use crate::clock::Timestamp;
 use crate::domain::{Account, Permission, Reach};
 
 statements! {
     ADD = "INSERT INTO grants (org, grant_id, username, permission, reach_kind, reach_name, \
                                reason, granted_by, granted_at) \
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    LIST_PERMISSIONS = "SELECT DISTINCT permission FROM grants g \
-                        WHERE g.org = $1 AND g.username = $2 AND g.ended_at IS NULL \
-                          AND (g.last_day IS NULL OR g.last_day >= $3) \
-                        ORDER BY permission";
 }
 
 /// The condition that a row `r` of the org `$1` is visible on the day `$2`: `$3` is 1 when the
@@ -64,17 +60,4 @@ pub async fn add(access: Access<'_>, grant: &NewGrant<'_>) -> Result<(), StoreEr
             .bind(grant.granted_at.as_millis())
     )?;
     Ok(())
-}
-
-/// The permissions that a user holds over anybody on a day, by name.
-pub async fn list_permissions(
-    access: Access<'_>,
-    holder: &Account,
-    today: Day,
-) -> Result<Vec<String>, StoreError> {
-    Ok(on!(access, connection => sqlx::query_scalar(LIST_PERMISSIONS)
-        .bind(holder.org.as_str())
-        .bind(holder.username.as_str())
-        .bind(today.to_string())
-        .fetch_all(connection))?)
 }

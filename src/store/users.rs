@@ -1,11 +1,18 @@
 //! Users: who signs in.
 
 use super::{Access, StoreError, execute, on, statements};
-use crate::clock::Timestamp;
+use crate::clock::{Day, Timestamp};
 use crate::domain::Account;
 
 statements! {
     FIND = "SELECT password_hash, demo, disabled_at FROM users WHERE org = $1 AND username = $2";
+    /// A row for each permission that the user holds over anybody on the day, or one without.
+    FIND_WITH_PERMISSIONS = "SELECT DISTINCT u.password_hash, u.demo, u.disabled_at, g.permission \
+                             FROM users u \
+                             LEFT JOIN grants g ON g.org = u.org AND g.username = u.username \
+                                  AND g.ended_at IS NULL \
+                                  AND (g.last_day IS NULL OR g.last_day >= $3) \
+                             WHERE u.org = $1 AND u.username = $2 ORDER BY g.permission";
     ADD_ORG = "INSERT INTO orgs (org, created_at) VALUES ($1, $2) ON CONFLICT (org) DO NOTHING";
     ADD = "INSERT INTO users (org, username, password_hash, demo, created_at) \
            VALUES ($1, $2, $3, 0, $4) ON CONFLICT (org, username) DO NOTHING";
@@ -41,6 +48,32 @@ pub async fn find(access: Access<'_>, account: &Account) -> Result<Option<User>,
         .bind(account.org.as_str())
         .bind(account.username.as_str())
         .fetch_optional(connection))?)
+}
+
+#[derive(sqlx::FromRow)]
+struct UserWithPermission {
+    #[sqlx(flatten)]
+    user: User,
+    permission: Option<String>,
+}
+
+/// The user of that name, disabled or not, and the permissions that they hold over anybody on a
+/// day, by name.
+pub async fn find_with_permissions(
+    access: Access<'_>,
+    account: &Account,
+    today: Day,
+) -> Result<Option<(User, Vec<String>)>, StoreError> {
+    let rows: Vec<UserWithPermission> = on!(access, connection => {
+        sqlx::query_as(FIND_WITH_PERMISSIONS)
+            .bind(account.org.as_str())
+            .bind(account.username.as_str())
+            .bind(today.to_string())
+            .fetch_all(connection)
+    })?;
+    let user = rows.first().map(|row| row.user.clone());
+    let permissions = rows.into_iter().filter_map(|row| row.permission).collect();
+    Ok(user.map(|user| (user, permissions)))
 }
 
 /// Adds a user, and their org if it is new. Returns whether the name was free; if not, the user
