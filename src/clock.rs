@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
@@ -31,6 +32,13 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// Parses a moment as RFC 3339 writes it, such as `2026-03-10T12:00:00Z`; what is finer than a
+    /// millisecond is dropped.
+    pub fn parse(text: &str) -> Option<Self> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Self)
+    }
+
     /// The UTC day that holds this moment.
     pub fn day(self) -> Day {
         let moment = OffsetDateTime::from_unix_timestamp(self.as_secs());
@@ -38,9 +46,29 @@ impl Timestamp {
     }
 }
 
+/// As RFC 3339 writes it, in UTC with milliseconds: `2026-03-10T12:00:00.000Z`.
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000);
+        let written = moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).format(format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        ));
+        f.write_str(&written.map_err(|_| std::fmt::Error)?)
+    }
+}
+
 /// A calendar day, in UTC; written `YYYY-MM-DD`, which sorts as text in the order of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(Date);
+
+impl Day {
+    /// Parses a day of the years 0000 to 9999 that exists, written `YYYY-MM-DD`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        let date = Date::parse(text, format_description!("[year]-[month]-[day]"));
+        date.ok().filter(|_| plain).map(Self)
+    }
+}
 
 impl std::fmt::Display for Day {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -99,6 +127,29 @@ mod tests {
         assert_eq!(Timestamp::from_millis(0).day().to_string(), "1970-01-01");
         assert_eq!(Timestamp::from_millis(1_709_251_199_999).day().to_string(), "2024-02-29");
         assert_eq!(Timestamp::from_millis(1_709_251_200_000).day().to_string(), "2024-03-01");
+    }
+
+    #[test]
+    fn only_days_that_exist_are_parsed() {
+        for day in ["2024-02-29", "1970-01-01", "9999-12-31"] {
+            assert_eq!(Day::parse(day).unwrap().to_string(), day);
+        }
+        for text in
+            ["2023-02-29", "2024-13-01", "2024-1-1", "24-01-01", "+2024-01-01", "", " 2024-01-01"]
+        {
+            assert_eq!(Day::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_parsed_as_it_is_written() {
+        let moment = Timestamp::from_millis(1_773_144_000_123);
+        assert_eq!(moment.to_string(), "2026-03-10T12:00:00.123Z");
+        assert_eq!(Timestamp::parse("2026-03-10T12:00:00.123Z"), Some(moment));
+        assert_eq!(Timestamp::parse("2026-03-10T13:00:00.1239+01:00"), Some(moment));
+        for text in ["", "2026-03-10", "2026-03-10T25:00:00Z", "1773144000"] {
+            assert_eq!(Timestamp::parse(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -9,11 +9,12 @@ use std::io::Cursor;
 use rocket::http::{Accept, ContentType, Header, MediaType, Method, QMediaType, Status};
 use rocket::response::Responder;
 use rocket::{Request, Response, response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::auth::{GateError, IdentifyError, LogInError};
 use crate::domain::Permission;
 use crate::policy::Denied;
+use crate::service::{Fault, Refused};
 use crate::store::StoreError;
 use crate::store::disclosure::Withheld;
 
@@ -22,6 +23,8 @@ use crate::store::disclosure::Withheld;
 pub enum Error {
     /// The request is malformed; the sentence says in what.
     BadRequest(&'static str),
+    /// Members, parameters or lines of the request are wrong; each is named.
+    Invalid(Vec<Fault>),
     /// How long the request is cannot be told for certain (RFC 9112 section 6.1).
     AmbiguousLength,
     /// No credentials came with a request that needs them (RFC 6750 section 3.1: no error code).
@@ -34,6 +37,8 @@ pub enum Error {
     WrongCredentials,
     /// The token is valid and the permission is missing.
     InsufficientScope(Permission),
+    /// The caller may do this, but not so much of it; the sentence says why.
+    Forbidden(String),
     /// A browser marked the request as coming from another site.
     CrossSite,
     /// There is nothing at this path.
@@ -44,12 +49,18 @@ pub enum Error {
     MethodNotImplemented,
     /// The body did not arrive in time.
     RequestTimeout,
-    /// The body is longer than it may be.
-    ContentTooLarge,
+    /// It is so already, or something stands against it; the sentence says what.
+    Conflict(String),
+    /// What is to be changed has changed since it was read; this is its version now.
+    PreconditionFailed(i64),
+    /// A change must say which version it changes.
+    PreconditionRequired,
+    /// The body is longer than it may be, in KiB.
+    ContentTooLarge(u64),
     /// The path and query are longer than they may be.
     UriTooLong,
-    /// The body is in a format or a coding that is not taken here.
-    UnsupportedMediaType,
+    /// The body is in a format or a coding that is not taken here; these are.
+    UnsupportedMediaType(&'static str),
     /// The header fields are longer than they may be.
     HeaderFieldsTooLarge,
     /// Too many are waiting; try again after so many seconds.
@@ -68,20 +79,24 @@ impl Error {
     /// The HTTP status.
     pub fn status(&self) -> Status {
         match self {
-            Self::BadRequest(_) | Self::AmbiguousLength | Self::AmbiguousCredentials => {
-                Status::BadRequest
-            }
+            Self::BadRequest(_)
+            | Self::Invalid(_)
+            | Self::AmbiguousLength
+            | Self::AmbiguousCredentials => Status::BadRequest,
             Self::Unauthenticated | Self::InvalidToken | Self::WrongCredentials => {
                 Status::Unauthorized
             }
-            Self::InsufficientScope(_) | Self::CrossSite => Status::Forbidden,
+            Self::InsufficientScope(_) | Self::Forbidden(_) | Self::CrossSite => Status::Forbidden,
             Self::NotFound => Status::NotFound,
             Self::MethodNotAllowed(_) => Status::MethodNotAllowed,
             Self::MethodNotImplemented => Status::NotImplemented,
             Self::RequestTimeout => Status::RequestTimeout,
-            Self::ContentTooLarge => Status::PayloadTooLarge,
+            Self::Conflict(_) => Status::Conflict,
+            Self::PreconditionFailed(_) => Status::PreconditionFailed,
+            Self::PreconditionRequired => Status::PreconditionRequired,
+            Self::ContentTooLarge(_) => Status::PayloadTooLarge,
             Self::UriTooLong => Status::UriTooLong,
-            Self::UnsupportedMediaType => Status::UnsupportedMediaType,
+            Self::UnsupportedMediaType(_) => Status::UnsupportedMediaType,
             Self::HeaderFieldsTooLarge => Status::RequestHeaderFieldsTooLarge,
             Self::Busy(_) | Self::Unavailable => Status::ServiceUnavailable,
             Self::Internal => Status::InternalServerError,
@@ -92,6 +107,14 @@ impl Error {
     fn detail(&self) -> String {
         match self {
             Self::BadRequest(sentence) => (*sentence).to_owned(),
+            Self::Invalid(faults) => Refused::Invalid(faults.clone()).to_string(),
+            Self::Forbidden(sentence) | Self::Conflict(sentence) => sentence.clone(),
+            Self::PreconditionFailed(_) => {
+                "It has changed meanwhile: read it again, and send its ETag in If-Match".into()
+            }
+            Self::PreconditionRequired => {
+                "Send If-Match with the ETag of what you read, or with *".into()
+            }
             Self::AmbiguousLength => {
                 "Send either Content-Length, or Transfer-Encoding: chunked and no other coding"
                     .into()
@@ -106,12 +129,10 @@ impl Error {
             Self::MethodNotAllowed(_) => "Method not allowed".into(),
             Self::MethodNotImplemented => "Method not implemented".into(),
             Self::RequestTimeout => "The body did not arrive in time".into(),
-            Self::ContentTooLarge => "The body may have 16 KiB at most".into(),
+            Self::ContentTooLarge(most) => format!("The body may have {most} KiB at most"),
             Self::UriTooLong => "The path and query may have 8 KiB at most".into(),
-            Self::UnsupportedMediaType => {
-                "Send the body as application/json or application/x-www-form-urlencoded, in UTF-8 \
-                 and uncompressed"
-                    .into()
+            Self::UnsupportedMediaType(taken) => {
+                format!("Send the body as {taken}, in UTF-8 and uncompressed")
             }
             Self::HeaderFieldsTooLarge => "The header fields may have 64 KiB at most".into(),
             Self::Busy(seconds) => format!("Too many are waiting: try again in {seconds} s"),
@@ -158,7 +179,7 @@ impl Error {
             Self::AmbiguousLength
                 | Self::MethodNotImplemented
                 | Self::RequestTimeout
-                | Self::ContentTooLarge
+                | Self::ContentTooLarge(_)
                 | Self::UriTooLong
                 | Self::HeaderFieldsTooLarge
         )
@@ -167,6 +188,7 @@ impl Error {
     /// Leaves the error with the request, for the catcher.
     pub fn leave(self, request: &Request<'_>) -> Status {
         let status = self.status();
+        prefers_problem(request);
         request.local_cache(|| Left(Some(self)));
         status
     }
@@ -196,14 +218,13 @@ impl<'r> Responder<'r, 'static> for Error {
         if self.closes_connection() {
             response.header(Header::new("Connection", "close"));
         }
+        if let Self::PreconditionFailed(version) = &self {
+            response.header(etag(*version));
+        }
         response.header(Header::new("Vary", "Accept"));
-        let body = if prefers_json(request) {
+        let body = if prefers_problem(request) {
             response.header(ContentType::new("application", "problem+json"));
-            let title = status.reason().unwrap_or("Error");
-            json!({
-                "type": "about:blank", "title": title, "status": status.code, "detail": self.detail()
-            })
-            .to_string()
+            self.problem().to_string()
         } else {
             response.header(ContentType::Plain);
             self.detail()
@@ -212,23 +233,95 @@ impl<'r> Responder<'r, 'static> for Error {
     }
 }
 
+impl Error {
+    /// The problem details (RFC 9457): the members that it names, and, where several things are
+    /// wrong, `errors` with one object for each.
+    fn problem(&self) -> Value {
+        let status = self.status();
+        let (detail, errors) = match self {
+            Self::Invalid(faults) if faults.len() > 1 => {
+                (format!("{} things are wrong: errors names each", faults.len()), faults.as_slice())
+            }
+            Self::Invalid(faults) => (self.detail(), faults.as_slice()),
+            _ => (self.detail(), &[][..]),
+        };
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": status.reason().unwrap_or("Error"),
+            "status": status.code,
+            "detail": detail,
+        });
+        if let (Some(members), false) = (problem.as_object_mut(), errors.is_empty()) {
+            let one = |fault: &Fault| match fault.line {
+                Some(line) => json!({
+                    "line": line, "column": fault.field, "reason": fault.reason,
+                }),
+                None => json!({ "field": fault.field, "reason": fault.reason }),
+            };
+            members.insert("errors".into(), errors.iter().map(one).collect());
+        }
+        problem
+    }
+}
+
+/// The `ETag` of a version (RFC 9110 section 8.8.3).
+pub fn etag(version: i64) -> Header<'static> {
+    Header::new("ETag", format!("\"{version}\""))
+}
+
 /// The value of an `Allow` field.
 pub fn allow(methods: &[Method]) -> String {
     let names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
     names.join(", ")
 }
 
+/// The first segments of the paths that speak JSON unless they are asked for something else. The
+/// contract's paths speak plain text.
+const JSON_PATHS: &[&str] = &["explain", "me", "openapi.json", "pay", "users"];
+
+struct PrefersProblem(bool);
+
+/// Whether an error is told as problem details, decided by the path that was asked for.
+fn prefers_problem(request: &Request<'_>) -> bool {
+    let decide = || {
+        let path = request.uri().path();
+        let first = path.as_str().split('/').nth(1).unwrap_or_default();
+        if JSON_PATHS.contains(&first) {
+            let (json, text) = weights(request);
+            json > 0.0 || text == 0.0
+        } else {
+            prefers_json(request)
+        }
+    };
+    request.local_cache(|| PrefersProblem(decide())).0
+}
+
 /// Whether the client would rather have JSON than plain text (RFC 9110 section 12.5.1): whether
 /// the most specific range that covers JSON has a higher weight than the one that covers text.
 /// Without `Accept`, or with `*/*`, it would not.
 pub fn prefers_json(request: &Request<'_>) -> bool {
-    // A field that cannot be parsed says nothing.
-    let accept: Vec<Accept> =
-        request.headers().get("Accept").filter_map(|field| field.parse().ok()).collect();
-    let ranges = || accept.iter().flat_map(Accept::iter);
-    let json = weight(ranges(), &MediaType::JSON)
-        .max(weight(ranges(), &MediaType::new("application", "problem+json")));
-    json > weight(ranges(), &MediaType::Plain)
+    let (json, text) = weights(request);
+    json > text
+}
+
+/// Whether the client would rather have CSV than JSON.
+pub fn prefers_csv(request: &Request<'_>) -> bool {
+    let accept = accepted(request);
+    let of = |wanted| weight(accept.iter().flat_map(Accept::iter), &wanted);
+    of(MediaType::CSV) > of(MediaType::JSON)
+}
+
+/// How much the client would like JSON, and plain text.
+fn weights(request: &Request<'_>) -> (f32, f32) {
+    let accept = accepted(request);
+    let of = |wanted| weight(accept.iter().flat_map(Accept::iter), &wanted);
+    let json = of(MediaType::JSON).max(of(MediaType::new("application", "problem+json")));
+    (json, of(MediaType::Plain))
+}
+
+/// What the client accepts; a field that cannot be parsed says nothing.
+fn accepted(request: &Request<'_>) -> Vec<Accept> {
+    request.headers().get("Accept").filter_map(|field| field.parse().ok()).collect()
 }
 
 fn weight<'a>(ranges: impl Iterator<Item = &'a QMediaType>, wanted: &MediaType) -> f32 {
@@ -262,7 +355,33 @@ impl From<Withheld> for Error {
         match withheld {
             Withheld::SessionEnded => Self::InvalidToken,
             Withheld::Denied(denied) => denied.into(),
+            Withheld::NoSuchCursor => Self::Invalid(vec![Fault::new(
+                "after",
+                "there is no such row any more: begin again without it",
+            )]),
+            Withheld::NoSuchPerson => Self::NotFound,
+            Withheld::KeepsChanging => Self::Busy(RETRY_AFTER),
             Withheld::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::SessionEnded => Self::InvalidToken,
+            Refused::Denied(denied) => denied.into(),
+            Refused::MoreThanHeld(_) => Self::Forbidden(refused.to_string()),
+            Refused::NotFound => Self::NotFound,
+            Refused::Exists(_) | Refused::LastManager => Self::Conflict(refused.to_string()),
+            Refused::Stale(version) => Self::PreconditionFailed(version),
+            Refused::Invalid(faults) => Self::Invalid(faults),
+            Refused::Store(error) => error.into(),
+            Refused::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
+            Refused::Gate(_) | Refused::Entropy(_) => {
+                tracing::error!(error = %refused, "a change failed");
+                Self::Internal
+            }
         }
     }
 }

@@ -3,11 +3,12 @@
 //! This page is the map. A request goes down through a few rooms and never up:
 //!
 //! ```text
-//! routes, cli  ->  auth  ->  store  ->  policy  ->  domain
+//! routes, cli  ->  service  ->  auth  ->  store  ->  policy  ->  domain
 //! ```
 //!
 //! - [`routes`]: HTTP. [`error`] is its one error type, [`fairings`] what surrounds every request.
 //! - [`cli`]: the command line, the other door to the same functions.
+//! - [`service`]: what is done on somebody's behalf, each act one transaction with its record.
 //! - [`auth`]: who is asking: passwords, tokens, sessions.
 //! - [`store`]: the database; the only room that speaks SQL.
 //! - [`policy`]: who may do what. Pure; the only maker of [`policy::Allowed`].
@@ -30,6 +31,7 @@ pub mod fairings;
 pub mod json;
 pub mod policy;
 pub mod routes;
+pub mod service;
 pub mod store;
 
 use rocket::{Build, Rocket};

@@ -10,7 +10,7 @@ mod token;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Secret, Tokens};
-use crate::domain::{Account, OrgName};
+use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
 use crate::policy::Principal;
 use crate::store::audit::{self, Action, Origin, Record};
@@ -34,7 +34,8 @@ pub struct Auth {
     pub db: Db,
     /// Time and randomness.
     pub ports: Ports,
-    gate: Gate,
+    /// Where passwords are hashed.
+    pub gate: Gate,
     keys: Keys,
     tokens: Tokens,
     demo: bool,
@@ -65,6 +66,8 @@ pub struct Credentials {
     pub username: String,
     /// The password, whole.
     pub password: Secret<String>,
+    /// The permissions that the token is to be narrowed to; none for all that the user holds.
+    pub perms: Option<Vec<Permission>>,
 }
 
 /// A new token, and what a client needs to know of it (RFC 6749 section 5.1).
@@ -126,6 +129,7 @@ impl Auth {
         credentials: Credentials,
         origin: &Origin,
     ) -> Result<Issued, LogInError> {
+        let wanted = credentials.perms.clone();
         let (account, verified) = self.verify(credentials, origin).await?;
         let now = self.ports.clock.now();
         let session_id = random_id(self.ports.entropy.as_ref())?;
@@ -133,14 +137,17 @@ impl Auth {
         let mut tx = self.db.begin().await?;
         // Hashing takes a while: the user may have been disabled since, or the password changed.
         let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
-        let Some((_, perms)) =
+        let Some((_, mut perms)) =
             user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == verified)
         else {
             log_attempt("refused", Some(&account), origin);
             return Err(LogInError::WrongCredentials);
         };
+        if let Some(wanted) = wanted {
+            perms.retain(|held| wanted.iter().any(|permission| permission.name() == held));
+        }
         sessions::open(tx.access(), &session_id, &account, now, self.tokens.ttl).await?;
-        let record = Record::of(&account, &session_id, Action::LogIn, now, origin);
+        let record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
 
@@ -155,7 +162,7 @@ impl Auth {
     /// steps and the same time.
     async fn verify(
         &self,
-        Credentials { username, password }: Credentials,
+        Credentials { username, password, .. }: Credentials,
         origin: &Origin,
     ) -> Result<(Account, String), LogInError> {
         let account = Account::parse(&username, &self.default_org).ok();
@@ -219,17 +226,19 @@ impl Auth {
                 // A token cannot outlive what its session was opened for, whatever it says of itself.
                 .filter(|session| verified.lifetime <= session.lifetime)
                 .ok_or(IdentifyError::InvalidToken)?;
-        let perms = verified.perms;
-        Ok(Principal::new(verified.account, verified.session_id, session.grants, &perms))
+        let (account, session_id) = (verified.account, verified.session_id);
+        Ok(Principal::new(account, session_id, verified.perms, session.standing))
     }
 
     /// Ends the caller's session, on record.
     pub async fn log_out(&self, caller: &Principal, origin: &Origin) -> Result<(), StoreError> {
         let now = self.ports.clock.now();
-        let (account, session_id) = (caller.account(), caller.session_id());
+        let account = caller.account();
         let mut tx = self.db.begin().await?;
-        sessions::end(tx.access(), account, session_id, now).await?;
-        let record = Record::of(account, session_id, Action::LogOut, now, origin);
+        if let Some(session_id) = caller.session_id() {
+            sessions::end(tx.access(), account, session_id, now).await?;
+        }
+        let record = Record::of(account, caller.session_id(), Action::LogOut, now, origin);
         audit::append(tx.access(), &record).await?;
         tx.commit().await
     }

@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use super::{Failure, message};
 use crate::auth::{self, Gate, Ports, StartError};
 use crate::config::{Config, Secret};
-use crate::domain::{Account, Permission, Reach};
+use crate::domain::{Account, OrgName, Username};
 use crate::entropy::random_id;
-use crate::store::audit::{self, Action, Origin, Record};
-use crate::store::grants::{self, NewGrant};
-use crate::store::{Db, StoreError, users};
+use crate::policy::{Manage, Principal};
+use crate::service::orgs::{self, OPERATOR};
+use crate::service::people::{self, NewPassword, NewPerson};
+use crate::service::{Act, Refused};
+use crate::store::Db;
+use crate::store::audit::Origin;
 
 /// Manage users
 #[derive(clap::Subcommand)]
@@ -31,60 +34,41 @@ pub(super) enum Command {
 /// At least so many characters (NIST SP 800-63B-4 section 3.1.1.2).
 const SHORTEST_PASSWORD: usize = 15;
 const LONGEST_PASSWORD: usize = 1024;
-/// Who acts on the command line.
-const OPERATOR: &str = "operator";
 
 pub(super) async fn run(command: Command, config: &Config, ports: Ports) -> Result<(), Failure> {
     let Command::Add { name, password_file } = command;
-    let account = Account::parse(&name, &auth::default_org(config)?).map_err(other)?;
+    let Account { org, username } =
+        Account::parse(&name, &auth::default_org(config)?).map_err(other)?;
     let password = read_password(password_file)?;
     let db = Db::open(&config.database).await.map_err(StartError::from)?;
     let gate = Gate::start(config.passwords).map_err(other)?;
-    let hash = gate.hash(password, ports.entropy.as_ref()).await.map_err(other)?;
-    let added = add(&db, &ports, &account, &hash).await;
+    let entropy = ports.entropy.as_ref();
+    let origin = Origin { client: "local".into(), request_id: random_id(entropy).map_err(other)? };
+    let act = Act { db: &db, ports: &ports, gate: &gate, origin: &origin };
+    let added = add(act, org, username, password).await;
     db.close().await;
     added
 }
 
-async fn add(db: &Db, ports: &Ports, account: &Account, hash: &str) -> Result<(), Failure> {
-    let now = ports.clock.now();
-    let entropy = ports.entropy.as_ref();
-    let origin = Origin { client: "local".into(), request_id: random_id(entropy).map_err(other)? };
-    let grant_id = random_id(entropy).map_err(other)?;
-    let record = Record {
-        at: now,
-        org: account.org.as_str(),
-        actor: OPERATOR,
-        session_id: None,
-        action: Action::AddUser,
-        permission: None,
-        grants: Vec::new(),
-        subjects: vec![account.username.as_str()],
-        origin: &origin,
-    };
-    let grant = NewGrant {
-        grant_id: &grant_id,
-        holder: account,
-        permission: Permission::Read,
-        reach: Reach::Own,
-        reason: "every user may read their own pay",
-        granted_by: OPERATOR,
-        granted_at: now,
-    };
-    let added = async {
-        let mut tx = db.begin().await?;
-        if !users::add(tx.access(), account, hash, now).await? {
-            return Ok(false);
-        }
-        grants::add(tx.access(), &grant).await?;
-        audit::append(tx.access(), &record).await?;
-        tx.commit().await?;
-        Ok::<bool, StoreError>(true)
-    };
-    if !added.await.map_err(other)? {
-        return Err(Failure::Other(format!("the user {account} exists already")));
+async fn add(
+    act: Act<'_>,
+    org: OrgName,
+    username: Username,
+    password: Secret<String>,
+) -> Result<(), Failure> {
+    match orgs::add(act, &org).await {
+        Ok(()) | Err(Refused::Exists(_)) => {}
+        Err(error) => return Err(other(error)),
     }
-    message(&format!("added {account}, who may read their own pay"));
+    let operator = Principal::operator(org.clone(), Username::parse(OPERATOR).map_err(other)?);
+    let allowed = operator.allow::<Manage>(act.now().day()).map_err(other)?;
+    let new = NewPerson {
+        username: username.clone(),
+        employee: None,
+        user: Some(NewPassword::Given(password)),
+    };
+    people::add(act, &allowed, new).await.map_err(other)?;
+    message(&format!("added {org}/{username}, who may read their own pay"));
     Ok(())
 }
 

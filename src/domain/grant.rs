@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::user::Username;
+use super::user::{TeamName, Username};
 
 /// What somebody may do. Nothing is implied by anything else: `manage` does not include `read`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +18,8 @@ pub enum Permission {
 }
 
 impl Permission {
-    const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Manage, Self::Audit];
+    /// Every permission.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Manage, Self::Audit];
 
     /// The permission's name in tokens, grants and records.
     pub const fn name(self) -> &'static str {
@@ -50,12 +51,26 @@ pub enum Reach {
     /// One person.
     User(Username),
     /// The members of a team.
-    Team(Username),
+    Team(TeamName),
     /// Everybody in the org.
     Org,
 }
 
+/// The text is no reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a reach is `own`, `user:NAME`, `team:NAME` or `org`")]
+pub struct InvalidReach;
+
 impl Reach {
+    /// Parses `own`, `user:NAME`, `team:NAME` or `org`.
+    pub fn parse(text: &str) -> Result<Self, InvalidReach> {
+        let (kind, name) = match text.split_once(':') {
+            Some((kind, name)) => (kind, Some(name)),
+            None => (text, None),
+        };
+        Self::from_columns(kind, name).ok_or(InvalidReach)
+    }
+
     /// The two columns in which the database keeps a reach: its kind, and the name that the
     /// kinds `user` and `team` have.
     pub fn columns(&self) -> (&'static str, Option<&str>) {
@@ -73,8 +88,32 @@ impl Reach {
             ("own", None) => Some(Self::Own),
             ("org", None) => Some(Self::Org),
             ("user", Some(name)) => Username::parse(name).ok().map(Self::User),
-            ("team", Some(name)) => Username::parse(name).ok().map(Self::Team),
+            ("team", Some(name)) => TeamName::parse(name).ok().map(Self::Team),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.columns() {
+            (kind, Some(name)) => write!(f, "{kind}:{name}"),
+            (kind, None) => f.write_str(kind),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reach_is_parsed_as_it_is_written() {
+        for text in ["own", "org", "user:ann", "team:ops"] {
+            assert_eq!(Reach::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "ORG", "org:x", "own:", "user", "user:", "user:Ann", "team:a:b", "all"] {
+            assert_eq!(Reach::parse(text), Err(InvalidReach), "{text:?}");
         }
     }
 }

@@ -2,8 +2,10 @@
 
 mod grant;
 mod money;
+mod text;
 mod user;
 
-pub use grant::{Permission, Reach};
-pub use money::Money;
-pub use user::{Account, InvalidName, OrgName, Username};
+pub use grant::{InvalidReach, Permission, Reach};
+pub use money::{InvalidMoney, Money};
+pub use text::{InvalidLine, Line};
+pub use user::{Account, InvalidName, OrgName, TeamName, Username};

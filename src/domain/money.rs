@@ -15,7 +15,114 @@ pub struct Money {
     currency: Currency,
 }
 
+/// The text is no amount of that currency; the sentence says what would be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMoney {
+    /// ISO 4217 has no such code, or gives it no smallest unit.
+    #[error("a currency is the three capital letters of an ISO 4217 code, such as USD")]
+    Currency,
+    /// Not digits, or more decimals than the currency has.
+    #[error("an amount is digits, and for {currency} {}, such as {example}", decimals(*.exponent))]
+    Amount {
+        /// The currency's code.
+        currency: &'static str,
+        /// How many decimals it has.
+        exponent: u16,
+        /// An amount that would do.
+        example: &'static str,
+    },
+    /// More than an amount can be.
+    #[error("an amount is at most {0}")]
+    TooLarge(String),
+}
+
+impl InvalidMoney {
+    /// The member or column that is wrong.
+    pub fn member(&self) -> &'static str {
+        match self {
+            Self::Currency => "currency",
+            Self::Amount { .. } | Self::TooLarge(_) => "amount",
+        }
+    }
+}
+
+fn decimals(exponent: u16) -> String {
+    match exponent {
+        0 => "no decimals".to_owned(),
+        1 => "at most 1 decimal after a point".to_owned(),
+        n => format!("at most {n} decimals after a point"),
+    }
+}
+
 impl Money {
+    /// The largest amount, in the smallest unit: nine hundred times all the money there is, and
+    /// small enough that a thousand of them can be summed.
+    pub const MOST: i64 = 9_000_000_000_000_000;
+
+    /// Parses an amount in the currency of that code: digits, and after a point as many decimals
+    /// as the currency has, or fewer. Nothing else: no sign, space, separator or exponent.
+    pub fn parse(amount: &str, code: &str) -> Result<Self, InvalidMoney> {
+        let currency = Currency::from_code(code).ok_or(InvalidMoney::Currency)?;
+        let exponent = currency.exponent().ok_or(InvalidMoney::Currency)?;
+        let malformed = || InvalidMoney::Amount {
+            currency: currency.code(),
+            exponent,
+            example: if exponent == 0 { "2000" } else { "2000.5" },
+        };
+        let too_large = || InvalidMoney::TooLarge(Self { minor: Self::MOST, currency }.amount());
+        let (whole, fraction) = match amount.split_once('.') {
+            Some((_, "")) => return Err(malformed()),
+            Some(parts) => parts,
+            None => (amount, ""),
+        };
+        let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+        let missing = usize::from(exponent).checked_sub(fraction.len());
+        let (true, true, Some(missing)) =
+            (is_number(whole) && !whole.is_empty(), is_number(fraction), missing)
+        else {
+            return Err(malformed());
+        };
+        let digits = format!("{whole}{fraction}{}", "0".repeat(missing));
+        let minor = digits.parse::<i64>().ok().filter(|minor| *minor <= Self::MOST);
+        Ok(Self { minor: minor.ok_or_else(too_large)?, currency })
+    }
+
+    /// Nothing, in the same currency.
+    pub fn none(self) -> Self {
+        Self { minor: 0, ..self }
+    }
+
+    /// The sum, if the currencies are the same and it is not too large.
+    pub fn plus(self, other: Self) -> Option<Self> {
+        let minor = self.minor.checked_add(other.minor).filter(|_| self.currency == other.currency);
+        Some(Self { minor: minor?, ..self })
+    }
+
+    /// The amount in the currency's smallest unit.
+    pub fn minor(self) -> i64 {
+        self.minor
+    }
+
+    /// The currency's ISO 4217 code.
+    pub fn currency(self) -> &'static str {
+        self.currency.code()
+    }
+
+    /// The amount as a number with all its decimals and nothing else: `2000.00`.
+    pub fn amount(self) -> String {
+        let sign = if self.minor < 0 { "-" } else { "" };
+        format!("{sign}{}", self.digits())
+    }
+
+    fn digits(self) -> String {
+        let decimals = usize::from(self.currency.exponent().unwrap_or(0));
+        let mut digits = format!("{:0>width$}", self.minor.unsigned_abs(), width = decimals + 1);
+        if decimals > 0 {
+            digits.insert(digits.len() - decimals, '.');
+        }
+        digits
+    }
+
     /// An amount in the smallest unit of the currency of that code; `None` if ISO 4217 has no
     /// such code, or gives it no smallest unit (as to gold).
     pub fn from_minor(minor: i64, code: &str) -> Option<Self> {
@@ -27,7 +134,6 @@ impl Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decimals = usize::from(self.currency.exponent().unwrap_or(0));
         let sign = if self.minor < 0 { "-" } else { "" };
         match self.currency {
             Currency::USD => write!(f, "{sign}$")?,
@@ -37,13 +143,7 @@ impl fmt::Display for Money {
             Currency::INR => write!(f, "{sign}₹")?,
             other => write!(f, "{} {sign}", other.code())?,
         }
-        let digits = format!("{:0>width$}", self.minor.unsigned_abs(), width = decimals + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - decimals);
-        f.write_str(whole)?;
-        if decimals > 0 {
-            write!(f, ".{fraction}")?;
-        }
-        Ok(())
+        f.write_str(&self.digits())
     }
 }
 
@@ -71,6 +171,34 @@ mod tests {
     fn the_extremes_are_written_exactly() {
         assert_eq!(written(i64::MAX, "USD"), "$92233720368547758.07");
         assert_eq!(written(i64::MIN, "USD"), "-$92233720368547758.08");
+    }
+
+    #[test]
+    fn an_amount_is_parsed_exactly_or_not_at_all() {
+        let minor = |amount, code| Money::parse(amount, code).map(Money::minor);
+        assert_eq!(minor("2000.00", "USD"), Ok(200_000));
+        assert_eq!(minor("2000", "USD"), Ok(200_000));
+        assert_eq!(minor("0.1", "USD"), Ok(10));
+        assert_eq!(minor("007", "JPY"), Ok(7));
+        assert_eq!(minor("1.2345", "CLF"), Ok(12_345));
+        assert_eq!(minor("90000000000000.00", "USD"), Ok(Money::MOST));
+        for amount in ["90000000000000.01", "99999999999999999999999999"] {
+            assert!(matches!(minor(amount, "USD"), Err(InvalidMoney::TooLarge(_))), "{amount}");
+        }
+        for amount in [
+            "", ".", "1.", ".5", "-1", "+1", " 1", "1 ", "1,000", "1e3", "0x1", "NaN", "1.005",
+            "１",
+        ] {
+            let refused = minor(amount, "USD");
+            assert!(matches!(refused, Err(InvalidMoney::Amount { .. })), "{amount:?}");
+        }
+        assert_eq!(
+            minor("1.5", "JPY").unwrap_err().to_string(),
+            "an amount is digits, and for JPY no decimals, such as 2000"
+        );
+        for code in ["", "usd", "XAU", "ZZZ", "USD "] {
+            assert_eq!(minor("1", code), Err(InvalidMoney::Currency), "{code:?}");
+        }
     }
 
     #[test]

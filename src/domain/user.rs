@@ -56,6 +56,11 @@ name! {
 }
 
 name! {
+    /// The name of a team, unique within its org.
+    TeamName
+}
+
+name! {
     /// The name of an org. No org ever sees another.
     OrgName
 }

@@ -1,14 +1,28 @@
 //! `/bearer`: the pay that the caller may see.
 
-use rocket::State;
-use rocket::http::ContentType;
-use serde::Serialize;
+use std::io::Cursor;
+use std::time::Duration;
 
-use crate::auth::Auth;
-use crate::error::Error;
-use crate::fairings::Context;
+use rocket::http::{ContentType, Header};
+use rocket::request::{FromRequest, Outcome};
+use rocket::response::stream::ByteStream;
+use rocket::response::{self, Responder};
+use rocket::tokio::sync::mpsc;
+use rocket::{Request, Response, tokio};
+
+use super::answer;
+use super::parameters::PayParameters;
+use super::query::Query;
+use crate::error::{Error, prefers_csv};
 use crate::policy::{Allowed, Read};
-use crate::store::disclosure::{self, Pay};
+use crate::service::export::{Field, Format, Renderer};
+use crate::service::{Act, payroll};
+use crate::store::StoreError;
+use crate::store::disclosure::Rest;
+use crate::store::pay::{Chunk, Sink};
+
+/// How long a client may leave a part of a long answer lying.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![get, post]
@@ -17,46 +31,170 @@ pub(super) fn routes() -> Vec<rocket::Route> {
 #[rocket::get("/bearer")]
 async fn get(
     allowed: Allowed<Read>,
-    auth: &State<Auth>,
-    context: &Context,
-) -> Result<(ContentType, String), Error> {
-    list(&allowed, auth, context).await
+    query: Query,
+    format: Format,
+    act: Act<'_>,
+) -> Result<Pay, Error> {
+    list(allowed, query, format, act).await
 }
 
 #[rocket::post("/bearer")]
 async fn post(
     allowed: Allowed<Read>,
-    auth: &State<Auth>,
-    context: &Context,
-) -> Result<(ContentType, String), Error> {
-    list(&allowed, auth, context).await
+    query: Query,
+    format: Format,
+    act: Act<'_>,
+) -> Result<Pay, Error> {
+    list(allowed, query, format, act).await
 }
 
-/// A row of the answer; the order of its members is the contract's.
-#[derive(Serialize)]
-struct Row {
-    username: String,
-    salary: String,
-}
+/// The format that the client prefers.
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Format {
+    type Error = std::convert::Infallible;
 
-impl From<Pay> for Row {
-    fn from(pay: Pay) -> Self {
-        Self { username: pay.username.to_string(), salary: pay.salary.to_string() }
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        Outcome::Success(if prefers_csv(request) { Self::Csv } else { Self::Json })
     }
 }
 
 async fn list(
-    allowed: &Allowed<Read>,
-    auth: &Auth,
-    context: &Context,
-) -> Result<(ContentType, String), Error> {
-    let now = auth.ports.clock.now();
-    let pay = disclosure::current_pay(&auth.db, allowed, now, &context.origin).await?;
-    let rows: Vec<Row> = pay.into_iter().map(Row::from).collect();
-    let body = serde_json::to_string(&rows).map_err(|_| Error::Internal)?;
-    Ok((json(), body))
+    allowed: Allowed<Read>,
+    mut query: Query,
+    format: Format,
+    act: Act<'_>,
+) -> Result<Pay, Error> {
+    let mut parameters = PayParameters::take_page(&mut query, act.now());
+    let fields = query.take("fields", parse_fields);
+    query.finish()?;
+
+    if let Some(fields) = &fields {
+        let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+        parameters.keep("fields", names.join(","));
+    }
+    let fields = fields.unwrap_or_else(|| Field::DEFAULT.to_vec());
+    let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+    let org = allowed.account().org.clone();
+    let as_of = parameters.asked.as_of;
+    let is_export = format == Format::Csv;
+    let found = payroll::list(act, allowed, parameters.asked.clone(), &names, is_export).await?;
+
+    let mut renderer = Renderer::new(format, fields);
+    let body = match found.rest {
+        Some(rest) => Body::Parts(send(rest, renderer)),
+        None => {
+            let mut text = renderer.head();
+            text.extend(renderer.rows(&found.rows)?);
+            text.extend(renderer.tail());
+            Body::Whole(text)
+        }
+    };
+    Ok(Pay {
+        format,
+        next: found.next.map(|cursor| parameters.next_page("/bearer", &cursor)),
+        file: found.export.map(|number| format!("stipend-pay-{org}-{as_of}-{number}.csv")),
+        body,
+    })
 }
 
-fn json() -> ContentType {
-    ContentType::new("application", "json").with_params(("charset", "utf-8"))
+fn parse_fields(text: &str) -> Result<Vec<Field>, String> {
+    let names = Field::ALL.map(Field::name).join(", ");
+    let mut fields = Vec::new();
+    for name in text.split(',') {
+        match Field::parse(name) {
+            Some(field) if !fields.contains(&field) => fields.push(field),
+            _ => return Err(format!("this is some of {names}, each once, separated by commas")),
+        }
+    }
+    Ok(fields)
+}
+
+/// Rows as they are answered.
+struct Pay {
+    format: Format,
+    next: Option<Header<'static>>,
+    file: Option<String>,
+    body: Body,
+}
+
+enum Body {
+    Whole(Vec<u8>),
+    Parts(mpsc::Receiver<Vec<u8>>),
+}
+
+impl<'r> Responder<'r, 'r> for Pay {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'r> {
+        let mut response = match self.body {
+            Body::Whole(text) => {
+                Response::build().sized_body(text.len(), Cursor::new(text)).finalize()
+            }
+            Body::Parts(mut parts) => ByteStream! {
+                while let Some(part) = parts.recv().await {
+                    yield part;
+                }
+            }
+            .respond_to(request)?,
+        };
+        response.set_header(match self.format {
+            Format::Json => answer::json(),
+            Format::Csv => {
+                ContentType::CSV.with_params([("charset", "utf-8"), ("header", "present")])
+            }
+        });
+        response.set_header(Header::new("Vary", "Accept"));
+        if let Some(next) = self.next {
+            response.set_header(next);
+        }
+        if let Some(file) = self.file {
+            let disposition = format!("attachment; filename=\"{file}\"");
+            response.set_header(Header::new("Content-Disposition", disposition));
+        }
+        Ok(response)
+    }
+}
+
+/// Reads and writes the rows of a long answer, part by part, as fast as the client takes them.
+fn send(rest: Rest, renderer: Renderer) -> mpsc::Receiver<Vec<u8>> {
+    let (parts, receiver) = mpsc::channel(2);
+    let mut client = Client { parts, renderer, is_there: true, failed: None };
+    tokio::spawn(async move {
+        let head = client.renderer.head();
+        client.push(head).await;
+        let read = rest.send_to(&mut client).await;
+        match read.err().or(client.failed.take()) {
+            Some(error) => {
+                tracing::error!(%error, "the rest of an answer could not be read");
+                client.push(client.renderer.broken().to_vec()).await;
+            }
+            None if client.is_there => client.push(client.renderer.tail().to_vec()).await,
+            None => tracing::warn!("a client did not take all of an answer"),
+        }
+    });
+    receiver
+}
+
+/// Who takes a long answer. One that takes nothing for a while is given up, since it holds a
+/// snapshot of the database.
+struct Client {
+    parts: mpsc::Sender<Vec<u8>>,
+    renderer: Renderer,
+    is_there: bool,
+    failed: Option<StoreError>,
+}
+
+impl Client {
+    async fn push(&mut self, part: Vec<u8>) {
+        let sent = tokio::time::timeout(PATIENCE, self.parts.send(part)).await;
+        self.is_there = self.is_there && matches!(sent, Ok(Ok(())));
+    }
+}
+
+impl Sink for Client {
+    async fn take(&mut self, chunk: Chunk) -> bool {
+        match self.renderer.rows(&chunk) {
+            Ok(part) => self.push(part).await,
+            Err(error) => self.failed = Some(error),
+        }
+        self.is_there && self.failed.is_none()
+    }
 }

@@ -12,6 +12,7 @@ use crate::auth::Auth;
 use crate::error::Error;
 use crate::fairings::Context;
 use crate::policy::{Allowed, Principal, Right};
+use crate::service::Act;
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for &'r Context {
@@ -19,6 +20,27 @@ impl<'r> FromRequest<'r> for &'r Context {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Infallible> {
         Outcome::Success(Context::of(request))
+    }
+}
+
+/// What every act needs beside its proof.
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Act<'r> {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        match request.rocket().state::<Auth>() {
+            Some(Auth { db, ports, gate, .. }) => {
+                Outcome::Success(Self { db, ports, gate, origin: &Context::of(request).origin })
+            }
+            None => refuse(Error::Internal, request),
+        }
+    }
+}
+
+impl Sentinel for Act<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Auth>().is_none()
     }
 }
 

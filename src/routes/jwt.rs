@@ -1,26 +1,25 @@
 //! `/jwt`: sign in and sign out.
 
-use rocket::data::{Data, FromData, Outcome as DataOutcome, ToByteUnit};
+use rocket::data::{Data, FromData, Outcome as DataOutcome};
 use rocket::http::{ContentType, Header, Status};
 use rocket::response::{self, Responder};
 use rocket::serde::json::json;
 use rocket::{Request, Response, State};
 use std::io::Cursor;
-use std::time::Duration;
 
+use super::body;
 use super::guard::Authenticated;
+use super::query::form_decode;
 use crate::auth::{Auth, Credentials, Issued};
 use crate::config::Secret;
+use crate::domain::Permission;
 use crate::error::{Error, prefers_json};
 use crate::fairings::Context;
 use crate::json::parse_object;
 
-/// The longest body, in KiB.
-const LONGEST_BODY: u64 = 16;
 /// The longest password, in bytes: long enough for any sentence, and hashing is not for more.
 const LONGEST_PASSWORD: usize = 1024;
 const MOST_FIELDS: usize = 100;
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![log_in, log_out]
@@ -64,8 +63,7 @@ impl<'r> Responder<'r, 'static> for Issued {
     }
 }
 
-/// The credentials of a login's body, or why there are none. Rocket's own `Json` guard would log
-/// a body that does not parse, password and all; this one's error holds nothing of the input.
+/// The credentials of a login's body, or why there are none.
 struct Login(Result<Credentials, Error>);
 
 #[rocket::async_trait]
@@ -77,64 +75,25 @@ impl<'r> FromData<'r> for Login {
     }
 }
 
-enum Format {
-    Json,
-    Form,
-}
+const TAKEN: &str = "application/json or application/x-www-form-urlencoded";
 
 async fn read(request: &Request<'_>, mut data: Data<'_>) -> Result<Credentials, Error> {
-    let Some(format) = format(request)? else {
+    let Some(content_type) = body::content_type(request, TAKEN)? else {
         // No type: either there is no body, and so no credentials, or one that nobody can read.
         return Err(match data.peek(1).await {
             [] => Error::WrongCredentials,
-            _ => Error::UnsupportedMediaType,
+            _ => Error::UnsupportedMediaType(TAKEN),
         });
     };
-    let length = request.headers().get_one("Content-Length").and_then(|length| length.parse().ok());
-    if length.is_some_and(|length: u64| length > LONGEST_BODY * 1024) {
-        return Err(Error::ContentTooLarge);
+    if !content_type.is_json() && !content_type.is_form() {
+        return Err(Error::UnsupportedMediaType(TAKEN));
     }
-    let body = data.open(LONGEST_BODY.kibibytes()).into_bytes();
-    let body = rocket::tokio::time::timeout(BODY_TIMEOUT, body)
-        .await
-        .map_err(|_| Error::RequestTimeout)?
-        .map_err(|_| Error::BadRequest("The body did not arrive whole"))?;
-    if !body.is_complete() {
-        return Err(Error::ContentTooLarge);
-    }
-    let credentials = match format {
-        Format::Json => from_json(&body)?,
-        Format::Form => from_form(&body)?,
-    };
+    let parse = if content_type.is_json() { from_json } else { from_form };
+    let credentials = parse(&body::read(request, data, body::LONGEST).await?)?;
     if credentials.password.expose().len() > LONGEST_PASSWORD {
         return Err(Error::BadRequest("A password has 1024 bytes at most"));
     }
     Ok(credentials)
-}
-
-/// The format that the header fields name; `None` without a type.
-fn format(request: &Request<'_>) -> Result<Option<Format>, Error> {
-    let headers = request.headers();
-    if headers.get("Content-Encoding").any(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(Error::UnsupportedMediaType);
-    }
-    if headers.get("Content-Type").count() > 1 {
-        return Err(Error::BadRequest("Send one Content-Type field"));
-    }
-    let Some(text) = headers.get_one("Content-Type") else {
-        return Ok(None);
-    };
-    let content_type: ContentType = text.parse().map_err(|_| Error::UnsupportedMediaType)?;
-    if content_type.param("charset").is_some_and(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
-        return Err(Error::UnsupportedMediaType);
-    }
-    if content_type.is_json() {
-        Ok(Some(Format::Json))
-    } else if content_type.is_form() {
-        Ok(Some(Format::Form))
-    } else {
-        Err(Error::UnsupportedMediaType)
-    }
 }
 
 fn from_json(body: &[u8]) -> Result<Credentials, Error> {
@@ -145,7 +104,17 @@ fn from_json(body: &[u8]) -> Result<Credentials, Error> {
         Some(serde_json::Value::String(text)) => Ok(text),
         _ => Err(EXPECTED),
     };
-    Ok(Credentials { username: take("username")?, password: Secret::new(take("password")?) })
+    let (username, password) = (take("username")?, Secret::new(take("password")?));
+    let perms = object.remove("perms").map(permissions).transpose()?;
+    Ok(Credentials { username, password, perms })
+}
+
+/// The permissions that the token is to be narrowed to.
+fn permissions(perms: serde_json::Value) -> Result<Vec<Permission>, Error> {
+    let parse = |name: &serde_json::Value| name.as_str().and_then(Permission::parse);
+    let perms: Option<Vec<Permission>> =
+        perms.as_array().and_then(|names| names.iter().map(parse).collect());
+    perms.ok_or(Error::BadRequest("perms is an array of some of read, write, manage and audit"))
 }
 
 /// A form as the URL Standard parses it (section 5.1), but that a name may not stand twice and
@@ -162,23 +131,16 @@ fn from_form(body: &[u8]) -> Result<Credentials, Error> {
             Some(at) => (field.get(..at), field.get(at + 1..)),
             None => (Some(field), None),
         };
-        let slot = match form_decode(name.unwrap_or_default()).as_slice() {
-            b"username" => &mut username,
-            b"password" => &mut password,
+        let slot = match form_decode(name.unwrap_or_default()).as_deref() {
+            Some("username") => &mut username,
+            Some("password") => &mut password,
             _ => continue,
         };
-        let value = form_decode(value.unwrap_or_default());
-        let value = String::from_utf8(value).map_err(|_| EXPECTED)?;
+        let value = form_decode(value.unwrap_or_default()).ok_or(EXPECTED)?;
         if slot.replace(value).is_some() {
             return Err(EXPECTED);
         }
     }
     let (username, password) = username.zip(password).ok_or(EXPECTED)?;
-    Ok(Credentials { username, password: Secret::new(password) })
-}
-
-fn form_decode(text: &[u8]) -> Vec<u8> {
-    let spaced: Vec<u8> =
-        text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    percent_encoding::percent_decode(&spaced).collect()
+    Ok(Credentials { username, password: Secret::new(password), perms: None })
 }

@@ -1,10 +1,18 @@
 //! The HTTP door: every route there is, and the catcher for what no route answers.
 
+mod answer;
 mod bearer;
+mod body;
 mod guard;
 mod health;
 mod jwt;
+mod me;
 mod page;
+mod parameters;
+mod path;
+mod pay;
+mod query;
+mod users;
 
 use rocket::http::{Header, Method, Status};
 use rocket::response::Responder;
@@ -16,7 +24,16 @@ use crate::fairings;
 
 /// Every route.
 pub fn all() -> Vec<Route> {
-    [bearer::routes(), health::routes(), jwt::routes(), page::routes()].concat()
+    [
+        bearer::routes(),
+        health::routes(),
+        jwt::routes(),
+        me::routes(),
+        page::routes(),
+        pay::routes(),
+        users::routes(),
+    ]
+    .concat()
 }
 
 /// The routes that anybody may ask without a token. A test walks all others without one.

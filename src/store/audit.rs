@@ -1,13 +1,16 @@
 //! The audit trail: who did or saw what. Append-only; a record commits with what it records.
 
+use serde_json::{Map, Value};
+
 use super::{Access, StoreError, execute, statements};
 use crate::clock::Timestamp;
-use crate::domain::{Account, Permission};
+use crate::domain::{Account, OrgName, Permission};
+use crate::policy::{Allowed, Right};
 
 statements! {
     APPEND = "INSERT INTO audit (at, org, actor, session_id, action, permission, grants, \
-                                 subjects, client, request_id) \
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                                 subjects, detail, client, request_id) \
+              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 }
 
 /// What was done.
@@ -17,10 +20,34 @@ pub enum Action {
     LogIn,
     /// A user signed out: the session was ended.
     LogOut,
-    /// Current pay was listed.
+    /// Pay was listed: of each person what held on a day.
     ListPay,
-    /// A user was added.
-    AddUser,
+    /// Pay was exported to a file.
+    ExportPay,
+    /// Pay was counted and summed up.
+    SumPay,
+    /// A person's pay was read with its history.
+    ReadHistory,
+    /// A rate was recorded.
+    RecordPay,
+    /// Rates of many were recorded at once.
+    ImportPay,
+    /// An org was added.
+    AddOrg,
+    /// A person was added: a user, an employee, or both.
+    AddPerson,
+    /// A person's name or team was changed, or they were made an employee.
+    ChangePerson,
+    /// A user was disabled.
+    DisableUser,
+    /// A user was enabled again.
+    EnableUser,
+    /// A user was given another password by somebody else.
+    SetPassword,
+    /// A grant was given.
+    GiveGrant,
+    /// A grant was ended.
+    EndGrant,
 }
 
 impl Action {
@@ -29,7 +56,19 @@ impl Action {
             Self::LogIn => "log_in",
             Self::LogOut => "log_out",
             Self::ListPay => "list_pay",
-            Self::AddUser => "add_user",
+            Self::ExportPay => "export_pay",
+            Self::SumPay => "sum_pay",
+            Self::ReadHistory => "read_history",
+            Self::RecordPay => "record_pay",
+            Self::ImportPay => "import_pay",
+            Self::AddOrg => "add_org",
+            Self::AddPerson => "add_person",
+            Self::ChangePerson => "change_person",
+            Self::DisableUser => "disable_user",
+            Self::EnableUser => "enable_user",
+            Self::SetPassword => "set_password",
+            Self::GiveGrant => "give_grant",
+            Self::EndGrant => "end_grant",
         }
     }
 }
@@ -48,10 +87,9 @@ pub struct Origin {
 pub struct Record<'a> {
     /// When.
     pub at: Timestamp,
-    /// In whose org, and who: for the operator's command line, the user whom it acted on stands
-    /// in the subjects, and the actor is `operator`.
+    /// In whose org.
     pub org: &'a str,
-    /// Who did it.
+    /// Who did it; `operator` for the command line.
     pub actor: &'a str,
     /// In which session; none on the command line.
     pub session_id: Option<&'a str>,
@@ -63,15 +101,17 @@ pub struct Record<'a> {
     pub grants: Vec<&'a str>,
     /// Whose rows these were.
     pub subjects: Vec<&'a str>,
+    /// What there is to say beyond that.
+    pub detail: Map<String, Value>,
     /// From where.
     pub origin: &'a Origin,
 }
 
 impl<'a> Record<'a> {
-    /// A record of what a user did in a session, about themselves.
+    /// A record of what a user did, about themselves.
     pub fn of(
         account: &'a Account,
-        session_id: &'a str,
+        session_id: Option<&'a str>,
         action: Action,
         at: Timestamp,
         origin: &'a Origin,
@@ -80,18 +120,109 @@ impl<'a> Record<'a> {
             at,
             org: account.org.as_str(),
             actor: account.username.as_str(),
-            session_id: Some(session_id),
+            session_id,
             action,
             permission: None,
             grants: Vec::new(),
             subjects: vec![account.username.as_str()],
+            detail: Map::new(),
             origin,
         }
+    }
+
+    /// A record of what the operator did to an org.
+    pub fn of_operator(
+        org: &'a OrgName,
+        operator: &'a str,
+        action: Action,
+        at: Timestamp,
+        origin: &'a Origin,
+    ) -> Self {
+        Self {
+            at,
+            org: org.as_str(),
+            actor: operator,
+            session_id: None,
+            action,
+            permission: None,
+            grants: Vec::new(),
+            subjects: Vec::new(),
+            detail: Map::new(),
+            origin,
+        }
+    }
+
+    /// A record of what somebody did by a permission of theirs, to whom `subjects` names.
+    pub fn by<P: Right>(
+        allowed: &'a Allowed<P>,
+        action: Action,
+        at: Timestamp,
+        origin: &'a Origin,
+    ) -> Self {
+        Self {
+            permission: Some(allowed.permission()),
+            grants: allowed.visibility().grant_ids().collect(),
+            subjects: Vec::new(),
+            ..Self::of(allowed.account(), allowed.principal().session_id(), action, at, origin)
+        }
+    }
+}
+
+/// The names of the people whose rows an answer holds, however many: as JSON arrays, since a
+/// million names apart would take several times the memory.
+#[derive(Debug, Default)]
+pub struct Subjects {
+    full: Vec<String>,
+    last: String,
+    names_in_last: usize,
+}
+
+/// How many names one record holds; a longer answer has several.
+const NAMES: usize = 10_000;
+
+impl Subjects {
+    /// Adds a name, which holds nothing that JSON would escape.
+    pub fn push(&mut self, name: &str) {
+        if self.names_in_last == NAMES {
+            self.full.push(std::mem::take(&mut self.last) + "]");
+            self.names_in_last = 0;
+        }
+        self.last.push(if self.names_in_last == 0 { '[' } else { ',' });
+        self.last.push('"');
+        self.last.push_str(name);
+        self.last.push('"');
+        self.names_in_last += 1;
+    }
+
+    fn into_arrays(self) -> impl Iterator<Item = String> {
+        let last = if self.names_in_last == 0 { "[]".to_owned() } else { self.last + "]" };
+        self.full.into_iter().chain([last])
     }
 }
 
 /// Appends a record, in the transaction of what it records.
 pub async fn append(access: Access<'_>, record: &Record<'_>) -> Result<(), StoreError> {
+    append_one(access, record, json_array(&record.subjects)).await
+}
+
+/// Appends a record of many subjects, in the transaction of what it records: in several parts, if
+/// they are too many for one.
+pub async fn append_all(
+    mut access: Access<'_>,
+    record: &Record<'_>,
+    subjects: Subjects,
+) -> Result<(), StoreError> {
+    for part in subjects.into_arrays() {
+        append_one(access.reborrow(), record, part).await?;
+    }
+    Ok(())
+}
+
+async fn append_one(
+    access: Access<'_>,
+    record: &Record<'_>,
+    subjects: String,
+) -> Result<(), StoreError> {
     let grants = (!record.grants.is_empty()).then(|| json_array(&record.grants));
     execute!(
         access,
@@ -102,8 +233,9 @@ pub async fn append(access: Access<'_>, record: &Record<'_>) -> Result<(), Store
             .bind(record.session_id)
             .bind(record.action.name())
             .bind(record.permission.map(Permission::name))
-            .bind(grants.clone())
-            .bind(json_array(&record.subjects))
+            .bind(grants)
+            .bind(subjects)
+            .bind(Value::from(record.detail.clone()).to_string())
             .bind(&record.origin.client)
             .bind(&record.origin.request_id)
     )?;
@@ -111,5 +243,5 @@ pub async fn append(access: Access<'_>, record: &Record<'_>) -> Result<(), Store
 }
 
 fn json_array(names: &[&str]) -> String {
-    serde_json::Value::from(names).to_string()
+    Value::from(names).to_string()
 }

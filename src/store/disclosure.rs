@@ -1,15 +1,31 @@
 //! The one door through which pay leaves: a read and its audit record belong together.
 //!
-//! Rows are given only after the transaction that holds their record has committed durably. If it
-//! cannot, nothing is given. A read may have waited for its turn to write: so the transaction asks
-//! for the session and its grants again, and what has ended meanwhile has ended.
+//! Rows are read first, and given only after the record of who saw whose has been committed
+//! durably; if it cannot be, nothing is given. In the transaction that writes the record, the
+//! session must still be alive and the org's `access_version` still the one under which the rows
+//! were read. If it is not, somebody's grants or team have changed meanwhile: what was read is
+//! thrown away, and the caller's grants of now are asked instead.
+//!
+//! An answer of many rows is not held in memory. It is read twice from one snapshot: for the names
+//! that the record must hold, and then, once they are on record, for the rows themselves.
 
-use super::audit::{self, Action, Origin, Record};
-use super::{Db, StoreError, rates, sessions};
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::audit::{self, Action, Origin, Record, Subjects};
+use super::pay::{Chunk, Cursor, PayQuery, Sink};
+use super::people::{self, Person};
+use super::rates::{self, Rate};
+use super::{Db, StoreError, Tx, orgs, sessions};
 use crate::clock::Timestamp;
+use crate::domain::{Account, Money, Username};
 use crate::policy::{Allowed, Denied, Read};
 
-pub use super::rates::Pay;
+/// How many rows are read at a time.
+const CHUNK: i64 = 1000;
+/// How often rows are read again because grants changed meanwhile.
+const ATTEMPTS: usize = 5;
 
 /// Nothing was given.
 #[derive(Debug, thiserror::Error)]
@@ -20,31 +36,292 @@ pub enum Withheld {
     /// The grants have ended since the caller was identified.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The cursor names no row that the caller may see.
+    #[error("there is no such row to begin after")]
+    NoSuchCursor,
+    /// There is no such person, or the caller may not see their pay.
+    #[error("there is no such person")]
+    NoSuchPerson,
+    /// The grants of the org kept changing while the rows were read.
+    #[error("the grants kept changing")]
+    KeepsChanging,
     /// The rows could not be read, or their record not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The current pay of everybody whom the caller may see, by user name; each look is on record
-/// before this returns.
-pub async fn current_pay(
+/// From where a read comes, and for what.
+#[derive(Clone, Debug)]
+pub struct Purpose<'a> {
+    /// What is done with the rows.
+    pub action: Action,
+    /// When.
+    pub at: Timestamp,
+    /// From where.
+    pub origin: &'a Origin,
+    /// What the record says of it beyond that.
+    pub detail: Map<String, Value>,
+}
+
+/// Rows whose record is durable.
+#[derive(Debug)]
+pub struct Disclosed {
+    /// All rows, or a page of them; none if there are too many to hold, and `rest` has them.
+    pub rows: Chunk,
+    /// Where the next page begins, if this one was limited and is not the last.
+    pub next: Option<Cursor>,
+    /// The rows that are too many to hold.
+    pub rest: Option<Rest>,
+    /// The number of the export, for an [`Action::ExportPay`].
+    pub export: Option<i64>,
+}
+
+/// Rows that are on record and still to be read, from the snapshot in which they were found.
+#[derive(Debug)]
+pub struct Rest {
+    snapshot: Tx,
+    allowed: Allowed<Read>,
+    asked: PayQuery,
+}
+
+impl Rest {
+    /// Hands over the rows, chunk by chunk, until the sink wants no more.
+    pub async fn send_to(mut self, sink: &mut impl Sink) -> Result<(), StoreError> {
+        each_chunk(&mut self.snapshot, &self.allowed, &self.asked, sink).await
+    }
+}
+
+/// A person's pay with its history.
+#[derive(Debug)]
+pub struct History {
+    /// Who.
+    pub person: Person,
+    /// The rates, by day and revision.
+    pub rates: Vec<Rate>,
+    /// How many rates there are, whenever they were recorded: the version of the history.
+    pub version: i64,
+}
+
+/// What so many people are paid together, in one currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sum {
+    /// How many.
+    pub people: i64,
+    /// How much.
+    pub total: Money,
+}
+
+/// The pay of everybody whom the caller may see, as it was asked for.
+pub async fn pay(
+    db: &Db,
+    mut allowed: Allowed<Read>,
+    mut asked: PayQuery,
+    purpose: &Purpose<'_>,
+) -> Result<Disclosed, Withheld> {
+    for _ in 0..ATTEMPTS {
+        find_cursor(db, &allowed, &mut asked).await?;
+        let (rows, next, large) = read(db, &allowed, &asked).await?;
+        let mut subjects = Subjects::default();
+        rows.usernames().for_each(|name| subjects.push(name));
+        let mut snapshot = None;
+        if large {
+            let mut tx = db.snapshot().await?;
+            each_chunk(&mut tx, &allowed, &asked, &mut subjects).await?;
+            snapshot = Some(tx);
+        }
+        match record(db, &allowed, subjects, purpose).await? {
+            Recorded::Durably(export) => {
+                let rest = snapshot.map(|snapshot| Rest { snapshot, allowed, asked });
+                return Ok(Disclosed { rows, next, rest, export });
+            }
+            Recorded::Outdated(renewed) => allowed = renewed,
+        }
+    }
+    Err(Withheld::KeepsChanging)
+}
+
+/// What everybody whom the caller may see is paid together, for each currency, in the order of
+/// their codes.
+pub async fn sums(
+    db: &Db,
+    mut allowed: Allowed<Read>,
+    asked: &PayQuery,
+    purpose: &Purpose<'_>,
+) -> Result<Vec<Sum>, Withheld> {
+    for _ in 0..ATTEMPTS {
+        let mut totals = Totals::default();
+        let mut tx = db.snapshot().await?;
+        each_chunk(&mut tx, &allowed, asked, &mut totals).await?;
+        drop(tx);
+        let Totals { subjects, sums, failed } = totals;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        match record(db, &allowed, subjects, purpose).await? {
+            Recorded::Durably(_) => return Ok(sums.into_values().collect()),
+            Recorded::Outdated(renewed) => allowed = renewed,
+        }
+    }
+    Err(Withheld::KeepsChanging)
+}
+
+impl Sink for Subjects {
+    async fn take(&mut self, chunk: Chunk) -> bool {
+        chunk.usernames().for_each(|name| self.push(name));
+        true
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    subjects: Subjects,
+    sums: BTreeMap<&'static str, Sum>,
+    failed: Option<StoreError>,
+}
+
+impl Totals {
+    fn add(&mut self, salary: Money) -> Result<(), StoreError> {
+        let nothing = Sum { people: 0, total: salary.none() };
+        let sum = self.sums.entry(salary.currency()).or_insert(nothing);
+        sum.people += 1;
+        sum.total = sum.total.plus(salary).ok_or(StoreError::Impossible("a sum of rates"))?;
+        Ok(())
+    }
+}
+
+impl Sink for Totals {
+    async fn take(&mut self, chunk: Chunk) -> bool {
+        chunk.usernames().for_each(|name| self.subjects.push(name));
+        self.failed = chunk.rows().try_for_each(|row| self.add(row?.salary)).err();
+        self.failed.is_none()
+    }
+}
+
+/// A person's pay with its history, as far as it was known at a time, if the caller may see it.
+pub async fn history(
+    db: &Db,
+    mut allowed: Allowed<Read>,
+    username: &Username,
+    known_at: Timestamp,
+    purpose: &Purpose<'_>,
+) -> Result<History, Withheld> {
+    let account = Account { org: allowed.account().org.clone(), username: username.clone() };
+    for _ in 0..ATTEMPTS {
+        let mut reader = db.reader().await?;
+        let person = people::find_reached(reader.access(), &allowed, username).await?;
+        let person = person.filter(|person| person.is_employee).ok_or(Withheld::NoSuchPerson)?;
+        let rates = rates::history(reader.access(), &account, known_at).await?;
+        let version = rates::count(reader.access(), &account).await?;
+        drop(reader);
+        let mut subjects = Subjects::default();
+        subjects.push(username.as_str());
+        match record(db, &allowed, subjects, purpose).await? {
+            Recorded::Durably(_) => return Ok(History { person, rates, version }),
+            Recorded::Outdated(renewed) => allowed = renewed,
+        }
+    }
+    Err(Withheld::KeepsChanging)
+}
+
+/// Finds by what the cursor's row sorts, where the cursor does not say so. A row that the caller
+/// may not see is no cursor: its place among the others would tell of it.
+async fn find_cursor(
     db: &Db,
     allowed: &Allowed<Read>,
-    at: Timestamp,
-    origin: &Origin,
-) -> Result<Vec<Pay>, Withheld> {
+    asked: &mut PayQuery,
+) -> Result<(), Withheld> {
+    let (Some(key), Some(after)) = (asked.sort.key(), &asked.after) else {
+        return Ok(());
+    };
+    if after.key.is_some() {
+        return Ok(());
+    }
+    let username = after.username.clone();
+    let mut reader = db.reader().await?;
+    let person = people::find_reached(reader.access(), allowed, &username).await?;
+    person.ok_or(Withheld::NoSuchCursor)?;
+    let account = Account { org: allowed.account().org.clone(), username: username.clone() };
+    let found = rates::key_of(reader.access(), &account, asked, key).await?;
+    let key = Some(found.ok_or(Withheld::NoSuchCursor)?);
+    asked.after = Some(Cursor { username, key });
+    Ok(())
+}
+
+/// The rows of a page, or of an answer that is not limited; and whether they are too many to hold.
+async fn read(
+    db: &Db,
+    allowed: &Allowed<Read>,
+    asked: &PayQuery,
+) -> Result<(Chunk, Option<Cursor>, bool), StoreError> {
+    let limit = asked.limit.map_or(CHUNK, i64::from);
+    let mut reader = db.reader().await?;
+    // One more, to see whether there are more.
+    let rows =
+        rates::page(reader.access(), allowed, asked, asked.after.as_ref(), limit + 1).await?;
+    if rows.len() <= limit {
+        return Ok((rows, None, false));
+    }
+    if asked.limit.is_none() {
+        return Ok((Chunk::default(), None, true));
+    }
+    let rows = rows.without_last();
+    let last = rows.rows().last().transpose()?;
+    let next = last.and_then(|row| row.cursor(asked.sort));
+    Ok((rows, next, false))
+}
+
+async fn each_chunk(
+    snapshot: &mut Tx,
+    allowed: &Allowed<Read>,
+    asked: &PayQuery,
+    sink: &mut impl Sink,
+) -> Result<(), StoreError> {
+    if let Some(key) = asked.sort.key() {
+        return rates::all_by_key(snapshot.access(), allowed, asked, key, CHUNK, sink).await;
+    }
+    let mut after = asked.after.clone();
+    loop {
+        let rows = rates::page(snapshot.access(), allowed, asked, after.as_ref(), CHUNK).await?;
+        after = rows.rows().last().transpose()?.and_then(|row| row.cursor(asked.sort));
+        let is_last = rows.len() < CHUNK || after.is_none();
+        if !sink.take(rows).await || is_last {
+            return Ok(());
+        }
+    }
+}
+
+enum Recorded {
+    /// Committed; with the number of the export.
+    Durably(Option<i64>),
+    /// Not, since the caller may do something else now.
+    Outdated(Allowed<Read>),
+}
+
+async fn record(
+    db: &Db,
+    allowed: &Allowed<Read>,
+    subjects: Subjects,
+    purpose: &Purpose<'_>,
+) -> Result<Recorded, Withheld> {
     let account = allowed.account();
     let mut tx = db.begin().await?;
-    let session = sessions::find_live(tx.access(), account, allowed.session_id(), at).await?;
-    let allowed = allowed.renew(session.ok_or(Withheld::SessionEnded)?.grants)?;
-    let pay = rates::list_current(tx.access(), &allowed).await?;
-    let record = Record {
-        permission: Some(allowed.permission()),
-        grants: allowed.visibility().grant_ids().collect(),
-        subjects: pay.iter().map(|row| row.username.as_str()).collect(),
-        ..Record::of(account, allowed.session_id(), Action::ListPay, at, origin)
-    };
-    audit::append(tx.access(), &record).await?;
+    // The operator's command line has no session, and may always do everything.
+    if let Some(session_id) = allowed.principal().session_id() {
+        let session = sessions::find_live(tx.access(), account, session_id, purpose.at).await?;
+        let standing = session.ok_or(Withheld::SessionEnded)?.standing;
+        if standing.version != allowed.visibility().version() {
+            return Ok(Recorded::Outdated(allowed.renew(standing)?));
+        }
+    }
+    let mut record = Record::by(allowed, purpose.action, purpose.at, purpose.origin);
+    record.detail.clone_from(&purpose.detail);
+    let mut export = None;
+    if purpose.action == Action::ExportPay {
+        let number = orgs::next_export(tx.access(), &account.org).await?;
+        record.detail.insert("export".into(), number.into());
+        export = Some(number);
+    }
+    audit::append_all(tx.access(), &record, subjects).await?;
     tx.commit().await?;
-    Ok(pay)
+    Ok(Recorded::Durably(export))
 }

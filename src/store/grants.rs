@@ -1,30 +1,194 @@
 //! Grants: who may do what, over whom.
 
-use super::{Access, StoreError, execute, statements};
-use crate::clock::Timestamp;
-use crate::domain::{Account, Permission, Reach};
+use super::{Access, StoreError, execute, on, statements};
+use crate::clock::{Day, Timestamp};
+use crate::domain::{Account, OrgName, Permission, Reach, Username};
+use crate::policy::{Allowed, Grant, Right};
+
+/// Which grant reaches whom, a row `(grant_id, whom)` each: of the grants `g` of an org that hold on
+/// a day and are `which`. A grant over the whole org reaches everybody, and is not here.
+macro_rules! reaches {
+    ($org:literal, $today:literal, $($which:tt)*) => {
+        concat!(
+            "SELECT g.grant_id, g.username AS whom FROM grants g WHERE g.reach_kind = 'own' AND ",
+            $crate::store::grants::holds!($org, $today, $($which)*),
+            " UNION ALL SELECT g.grant_id, g.reach_name FROM grants g \
+               WHERE g.reach_kind = 'user' AND ",
+            $crate::store::grants::holds!($org, $today, $($which)*),
+            " UNION ALL SELECT g.grant_id, m.username FROM grants g \
+               JOIN employees m ON m.org = g.org AND m.team = g.reach_name \
+               WHERE g.reach_kind = 'team' AND ",
+            $crate::store::grants::holds!($org, $today, $($which)*),
+        )
+    };
+}
+
+/// That the grant `g` is of an org, holds on a day, and is `which`.
+macro_rules! holds {
+    ($org:literal, $today:literal, $($which:tt)*) => {
+        concat!("g.org = ", $org, " AND ", $($which)*, " AND g.ended_at IS NULL \
+                 AND (g.last_day IS NULL OR g.last_day >= ", $today, ")")
+    };
+}
+
+/// The row condition of everything that is asked on behalf of somebody: that a name is one of
+/// those whom a holder's grants of a permission reach. There is no other; [`Reached`] binds its
+/// three parameters. Where the caller may see the whole org, a statement does without.
+macro_rules! reached {
+    ($name:literal in $org:literal, $today:literal, $holder:literal, $permission:literal) => {
+        concat!(
+            $name,
+            " IN (SELECT r.whom FROM (",
+            $crate::store::grants::reaches!(
+                $org,
+                $today,
+                "g.username = ",
+                $holder,
+                " AND g.permission = ",
+                $permission
+            ),
+            ") r)"
+        )
+    };
+}
+pub(super) use {holds, reached, reaches};
 
 statements! {
     ADD = "INSERT INTO grants (org, grant_id, username, permission, reach_kind, reach_name, \
-                               reason, granted_by, granted_at) \
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                               last_day, reason, granted_by, granted_at) \
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    END = "UPDATE grants SET ended_by = $4, ended_at = $5 \
+           WHERE org = $1 AND username = $2 AND grant_id = $3 AND ended_at IS NULL";
+    FIND = "SELECT grant_id, username, permission, reach_kind, reach_name, last_day, reason, \
+                   granted_by, granted_at, ended_by, ended_at \
+            FROM grants WHERE org = $1 AND username = $2 AND grant_id = $3";
+    LIST = "SELECT grant_id, username, permission, reach_kind, reach_name, last_day, reason, \
+                   granted_by, granted_at, ended_by, ended_at \
+            FROM grants WHERE org = $1 AND username = $2 ORDER BY granted_at, grant_id";
+    /// How many enabled users manage the whole org without end.
+    COUNT_MANAGERS = "SELECT COUNT(DISTINCT g.username) FROM grants g \
+                      JOIN users u ON u.org = g.org AND u.username = g.username \
+                      WHERE g.org = $1 AND g.permission = 'manage' AND g.reach_kind = 'org' \
+                        AND g.ended_at IS NULL AND g.last_day IS NULL \
+                        AND u.disabled_at IS NULL";
+    /// The grants of a permission that reach a person, of users who are not disabled.
+    LIST_REACHING = concat!(
+        "SELECT a.grant_id, a.username, a.permission, a.reach_kind, a.reach_name, a.last_day, \
+                a.reason, a.granted_by, a.granted_at, a.ended_by, a.ended_at \
+         FROM grants a JOIN users u ON u.org = a.org AND u.username = a.username \
+         WHERE a.org = $1 AND u.disabled_at IS NULL AND a.grant_id IN (\
+             SELECT r.grant_id FROM (", reaches!("$1", "$2", "g.permission = $3"), ") r \
+              WHERE r.whom = $4 \
+             UNION ALL SELECT g.grant_id FROM grants g WHERE g.reach_kind = 'org' AND ",
+        holds!("$1", "$2", "g.permission = $3"), ") ORDER BY a.username, a.grant_id");
 }
 
-/// The condition that a row `r` of the org `$1` is visible on the day `$2`: `$3` is 1 when the
-/// caller may see the whole org; `$4` is the caller and `$5` the permission. The only row
-/// condition there is.
-macro_rules! visible {
-    () => {
-        "($3 = 1 OR EXISTS (SELECT 1 FROM grants g \
-            WHERE g.org = r.org AND g.username = $4 AND g.permission = $5 \
-              AND g.ended_at IS NULL AND (g.last_day IS NULL OR g.last_day >= $2) \
-              AND ((g.reach_kind = 'own' AND r.username = g.username) \
-                OR (g.reach_kind = 'user' AND r.username = g.reach_name))))"
-    };
+/// The three parameters of [`reached!`], for somebody who may not see the whole org.
+#[derive(Clone, Debug)]
+pub(super) struct Reached {
+    /// The day on which the grants must hold.
+    pub today: String,
+    /// Who is asking.
+    pub holder: String,
+    /// The permission that is needed.
+    pub permission: &'static str,
 }
-pub(super) use visible;
 
-/// A grant to be given, without end.
+impl Reached {
+    /// What a proof asks for; none where it covers the whole org.
+    pub(super) fn of<P: Right>(allowed: &Allowed<P>) -> Option<Self> {
+        let visibility = allowed.visibility();
+        (!visibility.whole_org()).then(|| Self {
+            today: visibility.today().to_string(),
+            holder: allowed.account().username.to_string(),
+            permission: P::PERMISSION.name(),
+        })
+    }
+}
+
+/// The columns of a grant, or of none where it was joined and there is none.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct GrantColumns {
+    grant_id: Option<String>,
+    permission: Option<String>,
+    reach_kind: Option<String>,
+    reach_name: Option<String>,
+    last_day: Option<String>,
+}
+
+impl GrantColumns {
+    /// `None` without a grant, and for one that cannot be understood: it gives nothing.
+    pub(super) fn into_grant(self) -> Option<Grant> {
+        let (Some(grant_id), Some(permission), Some(kind)) =
+            (self.grant_id, self.permission, self.reach_kind)
+        else {
+            return None;
+        };
+        let permission = Permission::parse(&permission);
+        let reach = Reach::from_columns(&kind, self.reach_name.as_deref());
+        let until = self.last_day.map(|day| Day::parse(&day));
+        match (permission, reach, until) {
+            (Some(permission), Some(reach), None | Some(Some(_))) => {
+                Some(Grant { grant_id, permission, reach, until: until.flatten() })
+            }
+            _ => {
+                tracing::error!(grant_id, "a grant cannot be understood, so it gives nothing");
+                None
+            }
+        }
+    }
+}
+
+/// A grant with its story.
+#[derive(Clone, Debug)]
+pub struct GrantRecord {
+    /// The grant.
+    pub grant: Grant,
+    /// Who holds it.
+    pub holder: Username,
+    /// Why it was given.
+    pub reason: String,
+    /// By whom.
+    pub granted_by: String,
+    /// When.
+    pub granted_at: Timestamp,
+    /// Who ended it and when, if somebody has.
+    pub ended: Option<(String, Timestamp)>,
+}
+
+impl GrantRecord {
+    /// Whether it holds on a day: neither ended nor past its last day.
+    pub fn holds_on(&self, today: Day) -> bool {
+        self.ended.is_none() && self.grant.until.is_none_or(|until| today <= until)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    username: String,
+    reason: String,
+    granted_by: String,
+    granted_at: i64,
+    ended_by: Option<String>,
+    ended_at: Option<i64>,
+    #[sqlx(flatten)]
+    grant: GrantColumns,
+}
+
+impl Row {
+    fn into_record(self) -> Option<GrantRecord> {
+        Some(GrantRecord {
+            grant: self.grant.into_grant()?,
+            holder: Username::parse(&self.username).ok()?,
+            reason: self.reason,
+            granted_by: self.granted_by,
+            granted_at: Timestamp::from_millis(self.granted_at),
+            ended: self.ended_by.zip(self.ended_at.map(Timestamp::from_millis)),
+        })
+    }
+}
+
+/// A grant to be given.
 #[derive(Debug)]
 pub struct NewGrant<'a> {
     /// An id that no grant of the org has.
@@ -35,6 +199,8 @@ pub struct NewGrant<'a> {
     pub permission: Permission,
     /// Over whom.
     pub reach: Reach,
+    /// The last day on which it holds; none for no end.
+    pub until: Option<Day>,
     /// Why.
     pub reason: &'a str,
     /// Who gives it.
@@ -55,9 +221,77 @@ pub async fn add(access: Access<'_>, grant: &NewGrant<'_>) -> Result<(), StoreEr
             .bind(grant.permission.name())
             .bind(kind)
             .bind(name)
+            .bind(grant.until.map(|day| day.to_string()))
             .bind(grant.reason)
             .bind(grant.granted_by)
             .bind(grant.granted_at.as_millis())
     )?;
     Ok(())
+}
+
+/// Ends a grant, unless it has ended already.
+pub async fn end(
+    access: Access<'_>,
+    holder: &Account,
+    grant_id: &str,
+    ended_by: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    execute!(
+        access,
+        sqlx::query(END)
+            .bind(holder.org.as_str())
+            .bind(holder.username.as_str())
+            .bind(grant_id)
+            .bind(ended_by)
+            .bind(now.as_millis())
+    )?;
+    Ok(())
+}
+
+/// A user's grant of that id, ended or not.
+pub async fn find(
+    access: Access<'_>,
+    holder: &Account,
+    grant_id: &str,
+) -> Result<Option<GrantRecord>, StoreError> {
+    let row: Option<Row> = on!(access, connection => sqlx::query_as(FIND)
+        .bind(holder.org.as_str())
+        .bind(holder.username.as_str())
+        .bind(grant_id)
+        .fetch_optional(connection))?;
+    Ok(row.and_then(Row::into_record))
+}
+
+/// All grants that a user ever had, the oldest first.
+pub async fn list(access: Access<'_>, holder: &Account) -> Result<Vec<GrantRecord>, StoreError> {
+    let rows: Vec<Row> = on!(access, connection => sqlx::query_as(LIST)
+        .bind(holder.org.as_str())
+        .bind(holder.username.as_str())
+        .fetch_all(connection))?;
+    Ok(rows.into_iter().filter_map(Row::into_record).collect())
+}
+
+/// How many enabled users manage the whole org without end.
+pub async fn count_managers(access: Access<'_>, org: &OrgName) -> Result<i64, StoreError> {
+    Ok(on!(access, connection => sqlx::query_scalar(COUNT_MANAGERS)
+        .bind(org.as_str())
+        .fetch_one(connection))?)
+}
+
+/// The grants of a permission that reach a person on a day, of users who are not disabled, by
+/// their holders' names.
+pub async fn list_reaching(
+    access: Access<'_>,
+    whom: &Account,
+    permission: Permission,
+    today: Day,
+) -> Result<Vec<GrantRecord>, StoreError> {
+    let rows: Vec<Row> = on!(access, connection => sqlx::query_as(LIST_REACHING)
+        .bind(whom.org.as_str())
+        .bind(today.to_string())
+        .bind(permission.name())
+        .bind(whom.username.as_str())
+        .fetch_all(connection))?;
+    Ok(rows.into_iter().filter_map(Row::into_record).collect())
 }

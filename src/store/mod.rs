@@ -9,7 +9,10 @@ pub mod audit;
 pub mod disclosure;
 pub mod grants;
 mod open;
-mod rates;
+pub mod orgs;
+pub mod pay;
+pub mod people;
+pub mod rates;
 pub mod sessions;
 pub mod users;
 
@@ -39,9 +42,16 @@ pub enum Db {
         readers: SqlitePool,
         /// Written to by one at a time.
         writer: SqlitePool,
+        /// Read from at length, by few.
+        snapshots: SqlitePool,
     },
     /// A PostgreSQL database, which other processes may share.
-    Postgres(PgPool),
+    Postgres {
+        /// For everything but long reads.
+        pool: PgPool,
+        /// Read from at length, by few.
+        snapshots: PgPool,
+    },
 }
 
 impl Db {
@@ -49,7 +59,7 @@ impl Db {
     pub async fn reader(&self) -> Result<Reader, StoreError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => Reader::Sqlite(readers.acquire().await?),
-            Self::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
+            Self::Postgres { pool, .. } => Reader::Postgres(pool.acquire().await?),
         })
     }
 
@@ -58,18 +68,34 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres { pool, .. } => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Begins a transaction that reads, and sees the database as it is at its first statement until
+    /// it ends. There are few of these, so that long reads leave connections for all else.
+    pub async fn snapshot(&self) -> Result<Tx, StoreError> {
+        const REPEATABLE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        Ok(match self {
+            Self::Sqlite { snapshots, .. } => Tx::Sqlite(snapshots.begin().await?),
+            Self::Postgres { snapshots, .. } => {
+                Tx::Postgres(snapshots.begin_with(REPEATABLE).await?)
+            }
         })
     }
 
     /// Closes every connection, after what is under way on it.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { readers, writer } => {
+            Self::Sqlite { readers, writer, snapshots } => {
+                snapshots.close().await;
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { pool, snapshots } => {
+                snapshots.close().await;
+                pool.close().await;
+            }
         }
     }
 }

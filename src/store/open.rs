@@ -22,6 +22,8 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How many answers too long to hold are read at a time.
+const LONG_READS: u32 = 2;
 
 statements! {
     SCHEMA_VERSION = "SELECT MAX(version) FROM _sqlx_migrations";
@@ -61,7 +63,7 @@ impl Db {
     fn migrations(&self) -> &'static Migrator {
         match self {
             Self::Sqlite { .. } => &SQLITE_MIGRATIONS,
-            Self::Postgres(_) => &POSTGRES_MIGRATIONS,
+            Self::Postgres { .. } => &POSTGRES_MIGRATIONS,
         }
     }
 }
@@ -118,13 +120,19 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
     drop(one_at_a_time);
     // The migrations may have found nothing to do: a file that cannot be written shows here.
     writer.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
+    let options = options.pragma("query_only", "ON");
     let readers = SqlitePoolOptions::new()
         .max_connections(8)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .connect_with(options.pragma("query_only", "ON"))
+        .connect_with(options.clone())
         .await?;
-    Ok(Db::Sqlite { readers, writer })
+    let snapshots = SqlitePoolOptions::new()
+        .max_connections(LONG_READS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_lazy_with(options);
+    Ok(Db::Sqlite { readers, writer, snapshots })
 }
 
 /// Whether a connection is outside of a transaction. Where SQLite has ended one by itself, as it
@@ -173,10 +181,14 @@ async fn open_postgres(url: &str) -> Result<Db, Fault> {
     let pool = PgPoolOptions::new()
         .max_connections(16)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
+        .connect_with(options.clone())
         .await?;
     POSTGRES_MIGRATIONS.run(&pool).await?;
-    Ok(Db::Postgres(pool))
+    let snapshots = PgPoolOptions::new()
+        .max_connections(LONG_READS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options);
+    Ok(Db::Postgres { pool, snapshots })
 }
 
 impl Fault {

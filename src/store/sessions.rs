@@ -2,21 +2,25 @@
 
 use std::time::Duration;
 
+use super::grants::GrantColumns;
 use super::{Access, StoreError, execute, on, statements};
 use crate::clock::Timestamp;
-use crate::domain::{Account, Permission, Reach};
-use crate::policy::Grant;
+use crate::domain::Account;
+use crate::policy::Standing;
 
 statements! {
     OPEN = "INSERT INTO sessions (org, session_id, username, created_at, expires_at) \
             VALUES ($1, $2, $3, $4, $5)";
+    END_ALL = "UPDATE sessions SET ended_at = $3 \
+               WHERE org = $1 AND username = $2 AND ended_at IS NULL";
     END = "UPDATE sessions SET ended_at = $3 \
            WHERE org = $1 AND session_id = $2 AND ended_at IS NULL";
     /// The session, its user and the grants that hold today, in one statement: a row a grant, or
     /// one row without. No row at all: no live session of an enabled user.
-    FIND_LIVE = "SELECT s.created_at, s.expires_at, u.demo, \
-                        g.grant_id, g.permission, g.reach_kind, g.reach_name \
+    FIND_LIVE = "SELECT s.created_at, s.expires_at, u.demo, o.access_version, \
+                        g.grant_id, g.permission, g.reach_kind, g.reach_name, g.last_day \
                  FROM sessions s \
+                 JOIN orgs o ON o.org = s.org \
                  JOIN users u ON u.org = s.org AND u.username = s.username \
                  LEFT JOIN grants g ON g.org = u.org AND g.username = u.username \
                       AND g.ended_at IS NULL AND (g.last_day IS NULL OR g.last_day >= $5) \
@@ -32,7 +36,7 @@ pub struct LiveSession {
     /// Whether the user is part of the demo data.
     pub is_demo: bool,
     /// The user's grants that hold today.
-    pub grants: Vec<Grant>,
+    pub standing: Standing,
 }
 
 #[derive(sqlx::FromRow)]
@@ -40,30 +44,9 @@ struct Row {
     created_at: i64,
     expires_at: i64,
     demo: i64,
-    grant_id: Option<String>,
-    permission: Option<String>,
-    reach_kind: Option<String>,
-    reach_name: Option<String>,
-}
-
-impl Row {
-    /// `None` without a grant, and for one that cannot be understood: it gives nothing.
-    fn into_grant(self) -> Option<Grant> {
-        let (Some(grant_id), Some(permission), Some(kind)) =
-            (self.grant_id, self.permission, self.reach_kind)
-        else {
-            return None;
-        };
-        let permission = Permission::parse(&permission);
-        let reach = Reach::from_columns(&kind, self.reach_name.as_deref());
-        match (permission, reach) {
-            (Some(permission), Some(reach)) => Some(Grant { grant_id, permission, reach }),
-            _ => {
-                tracing::error!(grant_id, "a grant cannot be understood, so it gives nothing");
-                None
-            }
-        }
-    }
+    access_version: i64,
+    #[sqlx(flatten)]
+    grant: GrantColumns,
 }
 
 /// Opens a session, from `now` for `lifetime`.
@@ -100,6 +83,22 @@ pub async fn end(
     Ok(())
 }
 
+/// Ends all of a user's sessions.
+pub async fn end_all(
+    access: Access<'_>,
+    account: &Account,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    execute!(
+        access,
+        sqlx::query(END_ALL)
+            .bind(account.org.as_str())
+            .bind(account.username.as_str())
+            .bind(now.as_millis())
+    )?;
+    Ok(())
+}
+
 /// The user's session of that id, if it is alive at `now`.
 pub async fn find_live(
     access: Access<'_>,
@@ -121,6 +120,8 @@ pub async fn find_live(
     let lifetime = u64::try_from(first.expires_at.saturating_sub(first.created_at))
         .map_err(|_| StoreError::Impossible("sessions"))?;
     let is_demo = first.demo != 0;
-    let grants = rows.into_iter().filter_map(Row::into_grant).collect();
-    Ok(Some(LiveSession { lifetime: Duration::from_millis(lifetime), is_demo, grants }))
+    let version = first.access_version;
+    let grants = rows.into_iter().filter_map(|row| row.grant.into_grant()).collect();
+    let standing = Standing { grants, version };
+    Ok(Some(LiveSession { lifetime: Duration::from_millis(lifetime), is_demo, standing }))
 }

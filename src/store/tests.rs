@@ -4,7 +4,7 @@ use std::io::Write;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{audit, grants, open, rates, sessions, users};
+use super::{audit, grants, open, orgs, people, rates, sessions, users};
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
@@ -13,6 +13,8 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         audit::STATEMENTS,
         grants::STATEMENTS,
         open::STATEMENTS,
+        orgs::STATEMENTS,
+        people::STATEMENTS,
         rates::STATEMENTS,
         sessions::STATEMENTS,
         users::STATEMENTS,
@@ -44,7 +46,8 @@ async fn every_statement_can_be_prepared_on_postgresql() {
     connection.execute("CREATE SCHEMA IF NOT EXISTS every_statement").await.unwrap();
     let separator = if base.contains('?') { '&' } else { '?' };
     let url = format!("{base}{separator}options[search_path]=every_statement");
-    let Db::Postgres(pool) = Db::open(&Database::Postgres(Secret::new(url))).await.unwrap() else {
+    let Db::Postgres { pool, .. } = Db::open(&Database::Postgres(Secret::new(url))).await.unwrap()
+    else {
         panic!("not PostgreSQL");
     };
     for (name, sql) in statements() {
@@ -57,8 +60,8 @@ async fn every_statement_can_be_prepared_on_postgresql() {
 async fn r101_every_sqlite_connection_is_durable_and_distrustful() {
     let folder = tempfile::tempdir().unwrap();
     let db = Db::open(&Database::Sqlite(folder.path().join("test.db"))).await.unwrap();
-    let Db::Sqlite { readers, writer } = db else { panic!("not SQLite") };
-    for pool in [&readers, &writer] {
+    let Db::Sqlite { readers, writer, snapshots } = db else { panic!("not SQLite") };
+    for pool in [&readers, &writer, &snapshots] {
         let mut connection = pool.acquire().await.unwrap();
         for (pragma, expected) in [
             ("PRAGMA synchronous", 2),

@@ -13,9 +13,12 @@ statements! {
                                   AND g.ended_at IS NULL \
                                   AND (g.last_day IS NULL OR g.last_day >= $3) \
                              WHERE u.org = $1 AND u.username = $2 ORDER BY g.permission";
-    ADD_ORG = "INSERT INTO orgs (org, created_at) VALUES ($1, $2) ON CONFLICT (org) DO NOTHING";
     ADD = "INSERT INTO users (org, username, password_hash, demo, created_at) \
            VALUES ($1, $2, $3, 0, $4) ON CONFLICT (org, username) DO NOTHING";
+    SET_DISABLED = "UPDATE users SET disabled_at = $3, version = version + 1 \
+                    WHERE org = $1 AND username = $2";
+    SET_PASSWORD_HASH = "UPDATE users SET password_hash = $3, version = version + 1 \
+                         WHERE org = $1 AND username = $2";
     /// The old hash is part of the key, so that of two rehashes at once one does nothing.
     REPLACE_PASSWORD_HASH = "UPDATE users SET password_hash = $4 \
                              WHERE org = $1 AND username = $2 AND password_hash = $3";
@@ -76,18 +79,14 @@ pub async fn find_with_permissions(
     Ok(user.map(|user| (user, permissions)))
 }
 
-/// Adds a user, and their org if it is new. Returns whether the name was free; if not, the user
-/// of that name is unchanged.
+/// Adds a user to an org that exists. Returns whether the name was free; if not, the user of that
+/// name is unchanged.
 pub async fn add(
-    mut access: Access<'_>,
+    access: Access<'_>,
     account: &Account,
     password_hash: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    execute!(
-        access.reborrow(),
-        sqlx::query(ADD_ORG).bind(account.org.as_str()).bind(now.as_millis())
-    )?;
     let added = execute!(
         access,
         sqlx::query(ADD)
@@ -97,6 +96,38 @@ pub async fn add(
             .bind(now.as_millis())
     )?;
     Ok(added == 1)
+}
+
+/// Disables a user from a moment on, or enables them again.
+pub async fn set_disabled(
+    access: Access<'_>,
+    account: &Account,
+    since: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    execute!(
+        access,
+        sqlx::query(SET_DISABLED)
+            .bind(account.org.as_str())
+            .bind(account.username.as_str())
+            .bind(since.map(Timestamp::as_millis))
+    )?;
+    Ok(())
+}
+
+/// Gives a user another password.
+pub async fn set_password_hash(
+    access: Access<'_>,
+    account: &Account,
+    password_hash: &str,
+) -> Result<(), StoreError> {
+    execute!(
+        access,
+        sqlx::query(SET_PASSWORD_HASH)
+            .bind(account.org.as_str())
+            .bind(account.username.as_str())
+            .bind(password_hash)
+    )?;
+    Ok(())
 }
 
 /// Replaces a password's hash by another of the same password, unless it has changed meanwhile.

@@ -10,6 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["routes"],
     &["fairings"],
     &["error"],
+    &["service"],
     &["auth"],
     &["store"],
     &["policy"],

@@ -1,0 +1,35 @@
+-- People, grants and pay as they are administered: the same as ../0003_people.sql, which is for
+-- SQLite.
+
+ALTER TABLE orgs ADD COLUMN access_version BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE orgs ADD COLUMN exports BIGINT NOT NULL DEFAULT 0;
+
+-- Text sorts by its bytes, as on SQLite, whatever the database's locale.
+ALTER TABLE employees ALTER COLUMN full_name TYPE TEXT COLLATE "C";
+ALTER TABLE grants ALTER COLUMN reach_name TYPE TEXT COLLATE "C";
+ALTER TABLE employees ADD COLUMN team TEXT COLLATE "C";
+ALTER TABLE employees ADD COLUMN version BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE users ADD COLUMN version BIGINT NOT NULL DEFAULT 1;
+CREATE INDEX employees_of_team ON employees (org, team, username) WHERE team IS NOT NULL;
+
+ALTER TABLE audit ADD COLUMN detail TEXT NOT NULL DEFAULT '{}';
+
+-- The elements of a JSON array with their positions, as SQLite's function of this name gives them,
+-- so that one text of a statement takes a batch of rows on both databases.
+CREATE FUNCTION json_each(document TEXT) RETURNS TABLE (key BIGINT, value JSON)
+    LANGUAGE SQL IMMUTABLE STRICT AS
+$$ SELECT n - 1, element FROM json_array_elements(document::json) WITH ORDINALITY AS e (element, n) $$;
+
+CREATE FUNCTION raise_access_version() RETURNS TRIGGER LANGUAGE plpgsql AS
+$$ BEGIN
+    UPDATE orgs SET access_version = access_version + 1 WHERE org IN (SELECT org FROM changed);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER grants_given_raise_the_version AFTER INSERT ON grants
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION raise_access_version();
+CREATE TRIGGER grants_changed_raise_the_version AFTER UPDATE ON grants
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION raise_access_version();
+CREATE TRIGGER grants_deleted_raise_the_version AFTER DELETE ON grants
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION raise_access_version();
+CREATE TRIGGER employees_changed_raise_the_version AFTER UPDATE ON employees
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION raise_access_version();

@@ -1,0 +1,227 @@
+//! `/pay`: a person's pay with its history, sums, and the recording of pay.
+
+use rocket::data::{Data, FromData, Outcome};
+use rocket::http::Status;
+use rocket::request::{FromRequest, Outcome as GuardOutcome, Request};
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::body::{self, Object, taken};
+use super::parameters::{PayParameters, parse_day, parse_past};
+use super::path::Name;
+use super::query::Query;
+use crate::domain::{Line, Money};
+use crate::error::Error;
+use crate::policy::{Allowed, Read, Write};
+use crate::service::import::{self, import};
+use crate::service::{Act, Precondition, payroll};
+use crate::store::rates::{NewRate, Rate};
+
+pub(super) fn routes() -> Vec<rocket::Route> {
+    rocket::routes![sums, post_file, history, record]
+}
+
+/// What so many are paid together in one currency.
+#[derive(Serialize)]
+struct Total {
+    currency: &'static str,
+    people: i64,
+    amount: String,
+    salary: String,
+}
+
+/// What those whom the caller may see are paid together. Never across currencies.
+#[derive(Serialize)]
+struct Sums {
+    as_of: String,
+    people: i64,
+    totals: Vec<Total>,
+}
+
+#[rocket::get("/pay")]
+async fn sums(allowed: Allowed<Read>, mut query: Query, act: Act<'_>) -> Result<Answer, Error> {
+    let PayParameters { asked, .. } = PayParameters::take(&mut query, act.now());
+    query.finish()?;
+    let sums = payroll::sums(act, allowed, &asked).await?;
+    let total = |sum: &crate::store::disclosure::Sum| Total {
+        currency: sum.total.currency(),
+        people: sum.people,
+        amount: sum.total.amount(),
+        salary: sum.total.to_string(),
+    };
+    Answer::json(&Sums {
+        as_of: asked.as_of.to_string(),
+        people: sums.iter().map(|sum| sum.people).sum(),
+        totals: sums.iter().map(total).collect(),
+    })
+}
+
+/// A rate. One that a later revision of its day has corrected is superseded.
+#[derive(Serialize)]
+struct RateBody {
+    effective_from: String,
+    revision: i64,
+    salary: String,
+    amount: String,
+    currency: &'static str,
+    note: String,
+    recorded_by: String,
+    recorded_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded: Option<bool>,
+}
+
+impl From<Rate> for RateBody {
+    fn from(rate: Rate) -> Self {
+        Self {
+            effective_from: rate.effective_from.to_string(),
+            revision: rate.revision,
+            salary: rate.salary.to_string(),
+            amount: rate.salary.amount(),
+            currency: rate.salary.currency(),
+            note: rate.note,
+            recorded_by: rate.recorded_by,
+            recorded_at: rate.recorded_at.to_string(),
+            superseded: None,
+        }
+    }
+}
+
+/// A person's pay with its history, by day and revision.
+#[derive(Serialize)]
+struct History {
+    username: String,
+    name: Option<String>,
+    team: Option<String>,
+    rates: Vec<RateBody>,
+}
+
+#[rocket::get("/pay/<name>")]
+async fn history(
+    allowed: Allowed<Read>,
+    name: Name<'_>,
+    mut query: Query,
+    act: Act<'_>,
+) -> Result<Answer, Error> {
+    let now = act.now();
+    let known_at = query.take("known_at", |text| parse_past(text, now));
+    query.finish()?;
+    let username = name.parse()?;
+    let found = payroll::history(act, allowed, &username, known_at).await?;
+    let mut rates: Vec<RateBody> = found.rates.into_iter().map(RateBody::from).collect();
+    let mut later = None;
+    for rate in rates.iter_mut().rev() {
+        rate.superseded = Some(later.as_ref() == Some(&rate.effective_from));
+        later = Some(rate.effective_from.clone());
+    }
+    let history = History {
+        username: username.to_string(),
+        name: found.person.full_name,
+        team: found.person.team.map(|team| team.to_string()),
+        rates,
+    };
+    Ok(Answer::json(&history)?.of_version(found.version))
+}
+
+#[rocket::post("/pay/<name>", data = "<object>")]
+async fn record(
+    allowed: Allowed<Write>,
+    name: Name<'_>,
+    precondition: Precondition,
+    query: Query,
+    object: Object,
+    act: Act<'_>,
+) -> Result<Answer, Error> {
+    query.finish()?;
+    let mut members = object.0?;
+    let effective_from = members.text("effective_from", parse_day);
+    let amount = members.text("amount", |text| Ok::<_, String>(text.to_owned()));
+    let currency = members.text("currency", |text| Ok::<_, String>(text.to_owned()));
+    let note = members.optional("note", Line::parse).flatten();
+    let salary = amount.zip(currency).and_then(|(amount, currency)| {
+        let parsed = Money::parse(&amount, &currency);
+        parsed.map_err(|error| members.fault(error.member(), error)).ok()
+    });
+    members.finish()?;
+    let rate = NewRate {
+        effective_from: taken(effective_from)?,
+        salary: taken(salary)?,
+        note: note.map(|note| note.to_string()).unwrap_or_default(),
+    };
+    let username = name.parse()?;
+    let recorded = payroll::record(act, &allowed, &username, rate, &precondition).await?;
+    Ok(Answer::json(&RateBody::from(recorded.rate))?
+        .created_at(format!("/pay/{username}"))
+        .of_version(recorded.version))
+}
+
+/// What came of an import.
+#[derive(Serialize)]
+struct Imported {
+    recorded: u64,
+    unchanged: u64,
+    dry_run: bool,
+}
+
+#[rocket::post("/pay", data = "<file>")]
+async fn post_file(
+    allowed: Allowed<Write>,
+    mut query: Query,
+    file: File,
+    act: Act<'_>,
+) -> Result<Answer, Error> {
+    let dry_run = query.take("dry_run", |text| match text {
+        "" | "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("this is true or false"),
+    });
+    query.finish()?;
+    let dry_run = dry_run.unwrap_or(false);
+    let import::Imported { recorded, unchanged } =
+        import(act, &allowed, file.0?, dry_run, &mut |_, _| {}).await?;
+    Answer::json(&Imported { recorded, unchanged, dry_run })
+}
+
+/// A body that is a CSV file, or why there is none.
+struct File(Result<Vec<u8>, Error>);
+
+#[rocket::async_trait]
+impl<'r> FromData<'r> for File {
+    type Error = std::convert::Infallible;
+
+    async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
+        Outcome::Success(Self(read(request, data).await))
+    }
+}
+
+async fn read(request: &Request<'_>, data: Data<'_>) -> Result<Vec<u8>, Error> {
+    const TAKEN: &str = "text/csv";
+    match body::content_type(request, TAKEN)? {
+        Some(content_type) if content_type.is_csv() => {}
+        _ => return Err(Error::UnsupportedMediaType(TAKEN)),
+    }
+    body::read(request, data, import::LARGEST / 1024).await
+}
+
+/// What `If-Match` asks for. A change without it is refused (RFC 6585 section 3): two who edit at
+/// once would not notice.
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Precondition {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> GuardOutcome<Self, Error> {
+        let fields: Vec<&str> = request.headers().get("If-Match").collect();
+        if fields.is_empty() {
+            let status: Status = Error::PreconditionRequired.leave(request);
+            return GuardOutcome::Error((status, Error::PreconditionRequired));
+        }
+        GuardOutcome::Success(if fields == ["*"] {
+            Self::Exists
+        } else {
+            // A tag that is weak or not one of ours matches nothing (RFC 9110 section 13.1.1).
+            let tags = fields.iter().flat_map(|field| field.split(',')).map(str::trim);
+            let tags = tags.filter_map(|tag| tag.strip_prefix('"')?.strip_suffix('"'));
+            Self::Version(tags.filter_map(|tag| tag.parse().ok()).collect())
+        })
+    }
+}

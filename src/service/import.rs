@@ -1,0 +1,296 @@
+//! Recording the pay of many from a CSV file (RFC 4180): every bad line is named, and nothing is
+//! recorded unless all can be.
+
+use std::collections::HashMap;
+
+use csv::{ByteRecord, ReaderBuilder};
+use serde_json::json;
+
+use super::{Act, Fault, Refused};
+use crate::clock::Day;
+use crate::domain::{Line, Money, Username};
+use crate::policy::{Allowed, Write};
+use crate::store::audit::{self, Action, Record, Subjects};
+use crate::store::orgs;
+use crate::store::rates::{self, Batch, NewRate};
+
+/// The largest file, in bytes: some 300,000 lines.
+pub const LARGEST: u64 = 16 * 1024 * 1024;
+/// How many lines go to the database at a time.
+const BATCH: usize = 2000;
+/// The columns that a file must have.
+const REQUIRED: [&str; 4] = ["username", "effective_from", "amount", "currency"];
+/// The column that it may have.
+const NOTE: &str = "note";
+
+/// What came of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// How many rates were recorded.
+    pub recorded: u64,
+    /// How many lines said what was recorded already.
+    pub unchanged: u64,
+}
+
+/// Records the rates of a file in one transaction; or, as a dry run, does all but keep them.
+/// `progress` is told how many lines have been recorded, of how many.
+pub async fn import(
+    act: Act<'_>,
+    allowed: &Allowed<Write>,
+    file: Vec<u8>,
+    dry_run: bool,
+    progress: &mut (dyn FnMut(usize, usize) + Send),
+) -> Result<Imported, Refused> {
+    let parsed = tokio::task::spawn_blocking(move || parse(&file)).await;
+    let Parsed { batches, mut faults } =
+        parsed.map_err(|_| Refused::invalid("file", "it cannot be read"))?;
+    let lines: usize = batches.iter().map(|(_, batch)| batch.len()).sum();
+    let now = act.now();
+    let org = allowed.account().org.clone();
+
+    let mut tx = act.db.begin().await?;
+    orgs::lock(tx.access(), &org).await?;
+    let allowed = act.renew(&mut tx, allowed).await?;
+    for (numbers, batch) in &batches {
+        let strangers = rates::strangers(tx.access(), &allowed, batch).await?;
+        let numbers = strangers.iter().filter_map(|at| numbers.get(usize::try_from(*at).ok()?));
+        faults.extend(numbers.map(|number| Fault {
+            line: Some(*number),
+            field: "username".into(),
+            reason: "there is no such employee".into(),
+        }));
+    }
+    if !faults.is_empty() {
+        faults.sort_by_key(|fault| fault.line);
+        return Err(Refused::Invalid(faults));
+    }
+    let (mut recorded, mut done, mut subjects) = (0, 0, Subjects::default());
+    for (_, batch) in &batches {
+        recorded += rates::import(tx.access(), &allowed, batch, now).await?;
+        batch.usernames().for_each(|name| subjects.push(name));
+        done += batch.len();
+        progress(done, lines);
+    }
+    let unchanged = u64::try_from(lines).unwrap_or(u64::MAX).saturating_sub(recorded);
+    if !dry_run {
+        let mut record = Record::by(&allowed, Action::ImportPay, now, act.origin);
+        let detail = json!({ "recorded": recorded, "unchanged": unchanged });
+        record.detail = detail.as_object().cloned().unwrap_or_default();
+        audit::append_all(tx.access(), &record, subjects).await?;
+        tx.commit().await?;
+    }
+    Ok(Imported { recorded, unchanged })
+}
+
+/// The lines of a file in batches, each with the numbers of its lines; and what is wrong.
+#[derive(Default)]
+struct Parsed {
+    batches: Vec<(Vec<u64>, Batch)>,
+    faults: Vec<Fault>,
+}
+
+impl Parsed {
+    fn push(&mut self, number: u64, username: &Username, rate: NewRate) {
+        if self.batches.last().is_none_or(|(_, batch)| batch.len() == BATCH) {
+            self.batches.push(Default::default());
+        }
+        if let Some((numbers, batch)) = self.batches.last_mut() {
+            numbers.push(number);
+            batch.push(username, rate);
+        }
+    }
+
+    fn fault(&mut self, line: u64, field: &str, reason: impl ToString) {
+        self.faults.push(Fault { line: Some(line), ..Fault::new(field, reason) });
+    }
+}
+
+fn parse(file: &[u8]) -> Parsed {
+    let mut parsed = Parsed::default();
+    if file.starts_with(b"\xff\xfe") || file.starts_with(b"\xfe\xff") {
+        parsed.fault(1, "file", "this is UTF-16: save it as CSV in UTF-8");
+        return parsed;
+    }
+    let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+    let mut record = ByteRecord::new();
+    let header = match reader.read_byte_record(&mut record) {
+        Ok(true) => Header::parse(&record, &mut parsed),
+        _ => {
+            parsed.fault(1, "file", "the file is empty: its first line names the columns");
+            None
+        }
+    };
+    let Some(header) = header else {
+        return parsed;
+    };
+    let mut seen: HashMap<(Username, Day), u64> = HashMap::new();
+    while matches!(reader.read_byte_record(&mut record), Ok(true)) {
+        let number = record.position().map_or(0, csv::Position::line);
+        let Some((username, rate)) = header.line(&record, number, &mut parsed) else {
+            continue;
+        };
+        if let Some(first) = seen.insert((username.clone(), rate.effective_from), number) {
+            parsed.fault(
+                number,
+                "effective_from",
+                format!("line {first} has the same username and day: keep one"),
+            );
+            continue;
+        }
+        parsed.push(number, &username, rate);
+    }
+    if parsed.batches.is_empty() && parsed.faults.is_empty() {
+        parsed.fault(2, "file", "there is no line after the one that names the columns");
+    }
+    parsed
+}
+
+/// Where each column stands.
+struct Header {
+    required: [usize; 4],
+    note: Option<usize>,
+    columns: usize,
+}
+
+impl Header {
+    fn parse(record: &ByteRecord, parsed: &mut Parsed) -> Option<Self> {
+        let names: Vec<String> =
+            record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+        let before = parsed.faults.len();
+        for (at, name) in names.iter().enumerate() {
+            if name != NOTE && !REQUIRED.contains(&name.as_str()) {
+                let reason = format!(
+                    "there is no such column: there are {} and {NOTE}, separated by commas",
+                    REQUIRED.join(", ")
+                );
+                parsed.fault(1, name, reason);
+            } else if names.iter().take(at).any(|other| other == name) {
+                parsed.fault(1, name, "this column stands twice");
+            }
+        }
+        let place = |wanted: &str| names.iter().position(|name| name == wanted);
+        let mut required = [0; 4];
+        for (slot, name) in required.iter_mut().zip(REQUIRED) {
+            match place(name) {
+                Some(at) => *slot = at,
+                None => parsed.fault(1, name, "this column is missing"),
+            }
+        }
+        let header = Self { required, note: place(NOTE), columns: names.len() };
+        (parsed.faults.len() == before).then_some(header)
+    }
+
+    /// A line's rate, or none, and then what is wrong with it is among the faults.
+    fn line(
+        &self,
+        record: &ByteRecord,
+        number: u64,
+        parsed: &mut Parsed,
+    ) -> Option<(Username, NewRate)> {
+        if record.len() != self.columns {
+            let reason = format!("it has {} columns instead of {}", record.len(), self.columns);
+            parsed.fault(number, "line", reason);
+            return None;
+        }
+        let mut text = |at: usize, name: &str| {
+            let text = std::str::from_utf8(record.get(at).unwrap_or_default());
+            if text.is_err() {
+                parsed.fault(number, name, "this is not UTF-8: save the file as CSV in UTF-8");
+            }
+            text.ok()
+        };
+        let [username, day, amount, currency] = {
+            let mut cells = self.required.iter().zip(REQUIRED).map(|(at, name)| text(*at, name));
+            let mut next = || cells.next().flatten();
+            [next(), next(), next(), next()]
+        };
+        let note = self.note.map_or(Some(""), |at| text(at, NOTE));
+        let (username, day, amount, currency, note) = (username?, day?, amount?, currency?, note?);
+
+        let username =
+            Username::parse(username).map_err(|error| parsed.fault(number, "username", error));
+        let day = Day::parse(day).ok_or_else(|| {
+            parsed.fault(number, "effective_from", "a day is YYYY-MM-DD, and exists");
+        });
+        let salary = Money::parse(amount, currency).map_err(|error| {
+            parsed.fault(number, error.member(), error);
+        });
+        let note = match note {
+            "" => Ok(String::new()),
+            text => Line::parse(text).map(|line| line.to_string()).map_err(|error| {
+                parsed.fault(number, NOTE, error);
+            }),
+        };
+        let rate = NewRate { effective_from: day.ok()?, salary: salary.ok()?, note: note.ok()? };
+        Some((username.ok()?, rate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(file: &[u8]) -> Vec<String> {
+        let Parsed { faults, .. } = parse(file);
+        let show = |fault: &Fault| {
+            format!("{} {}: {}", fault.line.unwrap_or(0), fault.field, fault.reason)
+        };
+        faults.iter().map(show).collect()
+    }
+
+    #[test]
+    fn columns_are_found_by_name_and_text_may_be_quoted() {
+        let file = "\u{feff}currency,note,username,amount,effective_from\r\n\
+                    USD,\"a, \"\"b\"\"\",jdoe,2100.00,2026-12-01\r\n\
+                    JPY,,mturner,300000,2026-12-01";
+        let Parsed { batches, faults } = parse(file.as_bytes());
+        assert_eq!(faults, []);
+        let names: Vec<&str> = batches.iter().flat_map(|(_, batch)| batch.usernames()).collect();
+        assert_eq!(names, ["jdoe", "mturner"]);
+    }
+
+    #[test]
+    fn every_bad_line_is_named_with_its_column() {
+        let file = b"username,effective_from,amount,currency,note\n\
+                     Jdoe,2026-02-30,1.005,USD,\n\
+                     jdoe,2026-12-01,100,usd,\n\
+                     jdoe,2026-12-01,100,USD,\"two\nlines\"\n\
+                     jdoe,2026-12-01,100\n\
+                     jdoe,2026-12-01,100,USD,\xff\n\
+                     jdoe,2026-12-01,100,USD,\n\
+                     jdoe,2026-12-01,200,USD,\n";
+        let found = faults(file);
+        let places: Vec<&str> =
+            found.iter().map(|fault| fault.split(':').next().unwrap_or_default()).collect();
+        assert_eq!(
+            places,
+            [
+                "2 username",
+                "2 effective_from",
+                "2 amount",
+                "3 currency",
+                "4 note",
+                "6 line",
+                "7 note",
+                "9 effective_from"
+            ],
+            "{found:#?}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_named_as_what_it_is() {
+        for (file, expected) in [
+            (&b""[..], "1 file: the file is empty"),
+            (b"\xff\xfeu\0s\0", "1 file: this is UTF-16"),
+            (b"username,effective_from,amount,currency\n", "2 file: there is no line after"),
+            (b"username;effective_from;amount;currency\n", "1 username;effective_from"),
+            (b"username,amount,currency\n", "1 effective_from: this column is missing"),
+            (b"username,username,effective_from,amount,currency\n", "1 username: this column"),
+        ] {
+            let found = faults(file);
+            assert!(found.first().is_some_and(|fault| fault.starts_with(expected)), "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Adding and listing orgs, which only the operator does: no user of one org knows of another.
+
+use super::{Act, Refused};
+use crate::domain::OrgName;
+use crate::store::audit::{self, Action, Record};
+use crate::store::orgs::{self, Org};
+
+/// Who acts on the command line, as the trail names them.
+pub const OPERATOR: &str = "operator";
+
+/// Every org, by name.
+pub async fn list(act: Act<'_>) -> Result<Vec<Org>, Refused> {
+    let mut reader = act.db.reader().await?;
+    Ok(orgs::list(reader.access()).await?)
+}
+
+/// Adds an org.
+pub async fn add(act: Act<'_>, org: &OrgName) -> Result<(), Refused> {
+    let now = act.now();
+    let mut tx = act.db.begin().await?;
+    if !orgs::add(tx.access(), org, now).await? {
+        return Err(Refused::Exists(format!("the org {org}")));
+    }
+    let record = Record::of_operator(org, OPERATOR, Action::AddOrg, now, act.origin);
+    audit::append(tx.access(), &record).await?;
+    Ok(tx.commit().await?)
+}

@@ -1,0 +1,112 @@
+//! Reading and recording pay.
+
+use serde_json::{Map, Value, json};
+
+use super::{Act, Precondition, Refused, in_org};
+use crate::clock::Timestamp;
+use crate::domain::Username;
+use crate::policy::{Allowed, Read, Write};
+use crate::store::audit::Action;
+use crate::store::disclosure::{self, Disclosed, History, Purpose, Sum, Withheld};
+use crate::store::pay::PayQuery;
+use crate::store::people;
+use crate::store::rates::{self, NewRate, Rate};
+
+/// A rate as it was recorded, and the version of the person's history that it made.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The rate.
+    pub rate: Rate,
+    /// How many rates of the person there are now.
+    pub version: i64,
+}
+
+/// The pay of everybody whom the caller may see, as it was asked for. `fields` are what the answer
+/// shows of each row, for the record.
+pub async fn list(
+    act: Act<'_>,
+    allowed: Allowed<Read>,
+    asked: PayQuery,
+    fields: &[&str],
+    export: bool,
+) -> Result<Disclosed, Withheld> {
+    let action = if export { Action::ExportPay } else { Action::ListPay };
+    let mut detail = described(&asked, act.now());
+    detail.insert("fields".into(), fields.into());
+    let purpose = Purpose { action, at: act.now(), origin: act.origin, detail };
+    disclosure::pay(act.db, allowed, asked, &purpose).await
+}
+
+/// What everybody whom the caller may see is paid together.
+pub async fn sums(
+    act: Act<'_>,
+    allowed: Allowed<Read>,
+    asked: &PayQuery,
+) -> Result<Vec<Sum>, Withheld> {
+    let detail = described(asked, act.now());
+    let purpose = Purpose { action: Action::SumPay, at: act.now(), origin: act.origin, detail };
+    disclosure::sums(act.db, allowed, asked, &purpose).await
+}
+
+/// A person's pay with its history, as far as it was known at a time.
+pub async fn history(
+    act: Act<'_>,
+    allowed: Allowed<Read>,
+    username: &Username,
+    known_at: Option<Timestamp>,
+) -> Result<History, Withheld> {
+    let mut detail = Map::new();
+    if let Some(known_at) = known_at {
+        detail.insert("known_at".into(), known_at.to_string().into());
+    }
+    let at = act.now();
+    let purpose = Purpose { action: Action::ReadHistory, at, origin: act.origin, detail };
+    let known_at = known_at.unwrap_or(at);
+    disclosure::history(act.db, allowed, username, known_at, &purpose).await
+}
+
+/// What was asked for, as far as it differs from everything, now.
+fn described(asked: &PayQuery, now: Timestamp) -> Map<String, Value> {
+    let mut detail = Map::new();
+    let mut say = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            detail.insert(name.into(), value.into());
+        }
+    };
+    say("as_of", Some(asked.as_of.to_string()));
+    say("known_at", (asked.known_at != now).then(|| asked.known_at.to_string()));
+    say("q", asked.filter.q.clone());
+    say("team", asked.filter.team.as_ref().map(ToString::to_string));
+    detail
+}
+
+/// Records a rate of an employee. One of a day that has one is a correction: both stay, and the
+/// later one counts.
+pub async fn record(
+    act: Act<'_>,
+    allowed: &Allowed<Write>,
+    username: &Username,
+    new: NewRate,
+    precondition: &Precondition,
+) -> Result<Recorded, Refused> {
+    let account = in_org(&allowed.account().org, username);
+    let mut tx = act.db.begin().await?;
+    rates::lock(tx.access(), &account).await?;
+    let allowed = act.renew(&mut tx, allowed).await?;
+    let person = people::find_reached(tx.access(), &allowed, username).await?;
+    person.filter(|person| person.is_employee).ok_or(Refused::NotFound)?;
+    let version = rates::count(tx.access(), &account).await?;
+    precondition.check(version)?;
+
+    let (now, recorded_by) = (act.now(), allowed.account().username.to_string());
+    let revision = rates::record(tx.access(), &account, &new, &recorded_by, now).await?;
+    let detail = json!({
+        "effective_from": new.effective_from.to_string(), "revision": revision,
+    });
+    let detail = detail.as_object().cloned().unwrap_or_default();
+    act.record(&mut tx, &allowed, Action::RecordPay, username, detail).await?;
+    tx.commit().await?;
+    let NewRate { effective_from, salary, note } = new;
+    let rate = Rate { effective_from, revision, salary, note, recorded_by, recorded_at: now };
+    Ok(Recorded { rate, version: version + 1 })
+}

@@ -1,0 +1,334 @@
+//! Adding and changing people.
+
+use serde_json::{Map, Value, json};
+
+use super::grants::keep_a_manager;
+use super::{Act, Precondition, Refused, in_org};
+use crate::clock::Day;
+use crate::config::Secret;
+use crate::domain::{Account, Line, Permission, Reach, TeamName, Username};
+use crate::entropy::random_id;
+use crate::policy::{Allowed, Manage, Principal};
+use crate::store::audit::Action;
+use crate::store::grants::{GrantRecord, NewGrant};
+use crate::store::people::{Filter, Person};
+use crate::store::{Tx, grants, orgs, people, sessions, users};
+
+/// A person to be added.
+#[derive(Debug)]
+pub struct NewPerson {
+    /// The name.
+    pub username: Username,
+    /// How they are paid; none for somebody who is not.
+    pub employee: Option<Employee>,
+    /// How they sign in; none for somebody who does not.
+    pub user: Option<NewPassword>,
+}
+
+/// What is known of somebody who is paid.
+#[derive(Clone, Debug)]
+pub struct Employee {
+    /// What they are called.
+    pub full_name: Line,
+    /// Their team.
+    pub team: Option<TeamName>,
+}
+
+/// Where a new password comes from.
+#[derive(Debug)]
+pub enum NewPassword {
+    /// Made here, and told once.
+    Random,
+    /// This one.
+    Given(Secret<String>),
+}
+
+/// What is to be changed about a person; what is none stays.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// What they are called. Makes somebody who is not paid an employee.
+    pub full_name: Option<Line>,
+    /// Their team, or none.
+    pub team: Option<Option<TeamName>>,
+    /// Whether they cannot sign in.
+    pub disabled: Option<bool>,
+}
+
+/// A person who was added, and the password that was made for them.
+#[derive(Debug)]
+pub struct Added {
+    /// The person.
+    pub person: Person,
+    /// The password, if it was made here.
+    pub password: Option<Secret<String>>,
+}
+
+/// So many people whom the caller manages, after a name.
+pub async fn list(
+    act: Act<'_>,
+    allowed: &Allowed<Manage>,
+    filter: &Filter,
+    after: Option<&Username>,
+    limit: u16,
+) -> Result<Vec<Person>, Refused> {
+    let mut reader = act.db.reader().await?;
+    Ok(people::list_reached(reader.access(), allowed, filter, after, limit).await?)
+}
+
+/// A person whom the caller manages.
+pub async fn get(
+    act: Act<'_>,
+    allowed: &Allowed<Manage>,
+    username: &Username,
+) -> Result<Person, Refused> {
+    let mut reader = act.db.reader().await?;
+    let person = people::find_reached(reader.access(), allowed, username).await?;
+    person.ok_or(Refused::NotFound)
+}
+
+/// The caller as a person, and the grants that count for them now.
+pub async fn whoami(
+    act: Act<'_>,
+    caller: &Principal,
+) -> Result<(Person, Vec<GrantRecord>), Refused> {
+    let mut reader = act.db.reader().await?;
+    let person = people::find(reader.access(), caller.account()).await?;
+    let mut held = grants::list(reader.access(), caller.account()).await?;
+    let counts = |record: &GrantRecord| {
+        caller.grants().iter().any(|grant| grant.grant_id == record.grant.grant_id)
+    };
+    held.retain(counts);
+    Ok((person.ok_or(Refused::NotFound)?, held))
+}
+
+/// Adds a person: an employee, a user, or both; or the half that is missing of one who is there.
+/// A new user may read their own pay.
+pub async fn add(
+    act: Act<'_>,
+    allowed: &Allowed<Manage>,
+    new: NewPerson,
+) -> Result<Added, Refused> {
+    if new.user.is_none() && new.employee.is_none() {
+        return Err(Refused::invalid("user", "a person is paid, signs in, or both"));
+    }
+    let (hash, password) = match new.user {
+        None => (None, None),
+        Some(password) => {
+            let (hash, told) = hash(act, password).await?;
+            (Some(hash), told)
+        }
+    };
+    let now = act.now();
+    let account = in_org(&allowed.account().org, &new.username);
+    let mut tx = act.db.begin().await?;
+    orgs::lock(tx.access(), &account.org).await?;
+    let allowed = act.renew(&mut tx, allowed).await?;
+
+    let there = people::find(tx.access(), &account).await?;
+    let team = match (&there, &new.employee) {
+        (Some(person), _) => person.team.as_ref(),
+        (None, Some(employee)) => employee.team.as_ref(),
+        (None, None) => None,
+    };
+    let one = Reach::User(new.username.clone());
+    let today = Some(now.day());
+    allowed.principal().holds(Permission::Manage, &new.username, &one, team, today)?;
+    if let Some(Employee { full_name, team }) = &new.employee {
+        enter_team(allowed.principal(), &account, None, team.as_ref(), now.day())?;
+        if !people::add_employee(tx.access(), &account, full_name, team.as_ref(), now).await? {
+            return Err(Refused::Exists(format!("the employee {}", new.username)));
+        }
+    }
+    if let Some(hash) = &hash {
+        if !users::add(tx.access(), &account, hash, now).await? {
+            return Err(Refused::Exists(format!("the user {}", new.username)));
+        }
+        let grant_id = random_id(act.ports.entropy.as_ref())?;
+        let grant = NewGrant {
+            grant_id: &grant_id,
+            holder: &account,
+            permission: Permission::Read,
+            reach: Reach::Own,
+            until: None,
+            reason: "every user may read their own pay",
+            granted_by: allowed.account().username.as_str(),
+            granted_at: now,
+        };
+        grants::add(tx.access(), &grant).await?;
+    }
+    let detail = json!({
+        "employee": new.employee.is_some(),
+        "user": hash.is_some(),
+        "team": new.employee.and_then(|employee| employee.team).map(|team| team.to_string()),
+    });
+    let detail = detail.as_object().cloned().unwrap_or_default();
+    act.record(&mut tx, &allowed, Action::AddPerson, &new.username, detail).await?;
+    let person = people::find(tx.access(), &account).await?.ok_or(Refused::NotFound)?;
+    tx.commit().await?;
+    Ok(Added { person, password })
+}
+
+/// Changes a person whom the caller manages.
+pub async fn change(
+    act: Act<'_>,
+    allowed: &Allowed<Manage>,
+    username: &Username,
+    changes: Changes,
+    precondition: &Precondition,
+) -> Result<Person, Refused> {
+    let account = in_org(&allowed.account().org, username);
+    let mut tx = act.db.begin().await?;
+    orgs::lock(tx.access(), &account.org).await?;
+    let allowed = act.renew(&mut tx, allowed).await?;
+    let person = people::find_reached(tx.access(), &allowed, username).await?;
+    let person = person.ok_or(Refused::NotFound)?;
+    precondition.check(person.version)?;
+
+    change_employee(act, &mut tx, &allowed, &account, &person, &changes).await?;
+    if let Some(disable) = changes.disabled {
+        if !person.is_user {
+            return Err(Refused::invalid("disabled", format!("{username} does not sign in")));
+        }
+        if disable != person.disabled_at.is_some() {
+            set_disabled(act, &mut tx, &allowed, &account, disable).await?;
+        }
+    }
+    let person = people::find(tx.access(), &account).await?.ok_or(Refused::NotFound)?;
+    tx.commit().await?;
+    Ok(person)
+}
+
+async fn change_employee(
+    act: Act<'_>,
+    tx: &mut Tx,
+    allowed: &Allowed<Manage>,
+    account: &Account,
+    person: &Person,
+    changes: &Changes,
+) -> Result<(), Refused> {
+    if changes.full_name.is_none() && changes.team.is_none() {
+        return Ok(());
+    }
+    let now = act.now();
+    let team = changes.team.clone().unwrap_or_else(|| person.team.clone());
+    enter_team(allowed.principal(), account, person.team.as_ref(), team.as_ref(), now.day())?;
+    match (&changes.full_name, &person.full_name) {
+        (Some(name), None) => {
+            people::add_employee(tx.access(), account, name, team.as_ref(), now).await?;
+        }
+        (Some(name), Some(_)) => {
+            people::set_employee(tx.access(), account, name.as_str(), team.as_ref()).await?;
+        }
+        (None, Some(name)) => {
+            people::set_employee(tx.access(), account, name, team.as_ref()).await?;
+        }
+        (None, None) => {
+            let reason =
+                format!("only who is paid has a team: give {} a full_name", person.username);
+            return Err(Refused::invalid("team", reason));
+        }
+    }
+    let mut detail = Map::new();
+    if team != person.team {
+        let name = |team: &Option<TeamName>| Value::from(team.as_ref().map(TeamName::as_str));
+        detail.insert("team".into(), json!({ "from": name(&person.team), "to": name(&team) }));
+    }
+    act.record(tx, allowed, Action::ChangePerson, &person.username, detail).await?;
+    Ok(())
+}
+
+/// Who moves somebody into a team manages that team, and does not come to hold by it what they do
+/// not hold: a team is a reach.
+fn enter_team(
+    mover: &Principal,
+    moved: &Account,
+    from: Option<&TeamName>,
+    to: Option<&TeamName>,
+    today: Day,
+) -> Result<(), Refused> {
+    let Some(to) = to.filter(|to| from != Some(*to)) else {
+        return Ok(());
+    };
+    let (team, one) = (Reach::Team(to.clone()), Reach::User(moved.username.clone()));
+    mover.holds(Permission::Manage, &moved.username, &team, None, Some(today))?;
+    if from.is_none() {
+        return Ok(());
+    }
+    for grant in mover.grants().iter().filter(|grant| grant.reach == team) {
+        mover.holds(grant.permission, &moved.username, &one, from, Some(today))?;
+    }
+    Ok(())
+}
+
+async fn set_disabled(
+    act: Act<'_>,
+    tx: &mut Tx,
+    allowed: &Allowed<Manage>,
+    account: &Account,
+    disable: bool,
+) -> Result<(), Refused> {
+    let now = act.now();
+    let managers = grants::count_managers(tx.access(), &account.org).await?;
+    users::set_disabled(tx.access(), account, disable.then_some(now)).await?;
+    let action = if disable { Action::DisableUser } else { Action::EnableUser };
+    if disable {
+        sessions::end_all(tx.access(), account, now).await?;
+        keep_a_manager(tx, &account.org, managers).await?;
+    }
+    act.record(tx, allowed, action, &account.username, Map::new()).await?;
+    Ok(())
+}
+
+/// Gives a user another password and ends their sessions. Whoever does so could then sign in as
+/// them, and so must hold all that they hold.
+pub async fn set_password(
+    act: Act<'_>,
+    allowed: &Allowed<Manage>,
+    username: &Username,
+    password: NewPassword,
+) -> Result<Option<Secret<String>>, Refused> {
+    let (hash, told) = hash(act, password).await?;
+    let account = in_org(&allowed.account().org, username);
+    let now = act.now();
+    let mut tx = act.db.begin().await?;
+    orgs::lock(tx.access(), &account.org).await?;
+    let allowed = act.renew(&mut tx, allowed).await?;
+    let person = people::find_reached(tx.access(), &allowed, username).await?;
+    let person = person.filter(|person| person.is_user).ok_or(Refused::NotFound)?;
+    let held = grants::list(tx.access(), &account).await?;
+    for record in held.iter().filter(|record| record.holds_on(now.day())) {
+        let grant = &record.grant;
+        let named = match &grant.reach {
+            Reach::User(name) => people::find(tx.access(), &in_org(&account.org, name)).await?,
+            Reach::Own => Some(person.clone()),
+            Reach::Team(_) | Reach::Org => None,
+        };
+        // Every user has this one, so that without it nobody could help who has forgotten theirs;
+        // and a user whose password has been set by another notices, as does the trail.
+        if (grant.permission, &grant.reach) == (Permission::Read, &Reach::Own) {
+            continue;
+        }
+        let team = named.as_ref().and_then(|person| person.team.as_ref());
+        let until = grant.until;
+        allowed.principal().holds(grant.permission, username, &grant.reach, team, until)?;
+    }
+    users::set_password_hash(tx.access(), &account, &hash).await?;
+    sessions::end_all(tx.access(), &account, now).await?;
+    act.record(&mut tx, &allowed, Action::SetPassword, username, Map::new()).await?;
+    tx.commit().await?;
+    Ok(told)
+}
+
+/// A hash of a new password, and the password, if it was made here.
+async fn hash(
+    act: Act<'_>,
+    password: NewPassword,
+) -> Result<(String, Option<Secret<String>>), Refused> {
+    match password {
+        NewPassword::Given(password) => Ok((act.hash(password).await?, None)),
+        NewPassword::Random => {
+            let made = Secret::new(random_id(act.ports.entropy.as_ref())?);
+            Ok((act.hash(made.clone()).await?, Some(made)))
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Orgs: no row of one is ever seen from another.
+
+use super::{Access, StoreError, execute, on, statements};
+use crate::clock::Timestamp;
+use crate::domain::OrgName;
+
+statements! {
+    ADD = "INSERT INTO orgs (org, created_at) VALUES ($1, $2) ON CONFLICT (org) DO NOTHING";
+    LIST = "SELECT o.org, o.created_at, \
+                   (SELECT COUNT(*) FROM users u WHERE u.org = o.org) AS users, \
+                   (SELECT COUNT(*) FROM employees e WHERE e.org = o.org) AS employees \
+            FROM orgs o ORDER BY o.org";
+    /// Holds the org's row until the transaction ends, so that of two changes at once the second
+    /// sees the first.
+    LOCK = "UPDATE orgs SET access_version = access_version + 1 WHERE org = $1";
+    NEXT_EXPORT = "UPDATE orgs SET exports = exports + 1 WHERE org = $1 RETURNING exports";
+}
+
+/// An org, and how many are in it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Org {
+    /// Its name.
+    pub org: String,
+    /// When it was added, in milliseconds since 1970.
+    pub created_at: i64,
+    /// Who sign in.
+    pub users: i64,
+    /// Who are paid.
+    pub employees: i64,
+}
+
+/// Adds an org. Returns whether the name was free.
+pub async fn add(access: Access<'_>, org: &OrgName, now: Timestamp) -> Result<bool, StoreError> {
+    let added = execute!(access, sqlx::query(ADD).bind(org.as_str()).bind(now.as_millis()))?;
+    Ok(added == 1)
+}
+
+/// Every org, by name.
+pub async fn list(access: Access<'_>) -> Result<Vec<Org>, StoreError> {
+    Ok(on!(access, connection => sqlx::query_as(LIST).fetch_all(connection))?)
+}
+
+/// Makes every other change of who may do what in the org wait until this transaction ends.
+/// Returns whether there is such an org.
+pub async fn lock(access: Access<'_>, org: &OrgName) -> Result<bool, StoreError> {
+    Ok(execute!(access, sqlx::query(LOCK).bind(org.as_str()))? == 1)
+}
+
+/// The number of the org's next export.
+pub(super) async fn next_export(access: Access<'_>, org: &OrgName) -> Result<i64, StoreError> {
+    Ok(on!(access, connection => sqlx::query_scalar(NEXT_EXPORT)
+        .bind(org.as_str())
+        .fetch_one(connection))?)
+}
