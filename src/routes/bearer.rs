@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rocket::http::{ContentType, Header};
 use rocket::request::{FromRequest, Outcome};
-use rocket::response::stream::ByteStream;
+use rocket::response::stream::ReaderStream;
 use rocket::response::{self, Responder};
 use rocket::tokio::sync::mpsc;
 use rocket::{Request, Response, tokio};
@@ -23,6 +23,9 @@ use crate::store::pay::{Chunk, Sink};
 
 /// How long a client may leave a part of a long answer lying.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many bytes of a long answer are written at a time.
+const LARGEST_WRITE: usize = 64 * 1024;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![get, post]
@@ -123,17 +126,19 @@ enum Body {
 }
 
 impl<'r> Responder<'r, 'r> for Pay {
-    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'r> {
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'r> {
         let mut response = match self.body {
             Body::Whole(text) => {
                 Response::build().sized_body(text.len(), Cursor::new(text)).finalize()
             }
-            Body::Parts(mut parts) => ByteStream! {
-                while let Some(part) = parts.recv().await {
-                    yield part;
-                }
+            Body::Parts(mut parts) => {
+                let stream = ReaderStream! {
+                    while let Some(part) = parts.recv().await {
+                        yield Cursor::new(part);
+                    }
+                };
+                Response::build().streamed_body(stream).max_chunk_size(LARGEST_WRITE).finalize()
             }
-            .respond_to(request)?,
         };
         response.set_header(match self.format {
             Format::Json => answer::json(),

@@ -265,8 +265,7 @@ async fn read(
         return Ok((Chunk::default(), None, true));
     }
     let rows = rows.without_last();
-    let last = rows.rows().last().transpose()?;
-    let next = last.and_then(|row| row.cursor(asked.sort));
+    let next = rows.last()?.and_then(|row| row.cursor(asked.sort));
     Ok((rows, next, false))
 }
 
@@ -279,15 +278,21 @@ async fn each_chunk(
     if let Some(key) = asked.sort.key() {
         return rates::all_by_key(snapshot.access(), allowed, asked, key, CHUNK, sink).await;
     }
-    let mut after = asked.after.clone();
-    loop {
-        let rows = rates::page(snapshot.access(), allowed, asked, after.as_ref(), CHUNK).await?;
-        after = rows.rows().last().transpose()?.and_then(|row| row.cursor(asked.sort));
-        let is_last = rows.len() < CHUNK || after.is_none();
-        if !sink.take(rows).await || is_last {
+    let after = asked.after.as_ref().map(|cursor| cursor.username.as_str()).unwrap_or_default();
+    let mut next = rates::scan(snapshot.access(), allowed, asked, after, CHUNK).await?;
+    while let (rows, Some(last)) = next {
+        // The database is asked for the next rows while these are taken.
+        let (found, wants_more) = tokio::join!(
+            rates::scan(snapshot.access(), allowed, asked, &last, CHUNK),
+            sink.take(rows)
+        );
+        if !wants_more {
             return Ok(());
         }
+        next = found?;
     }
+    sink.take(next.0).await;
+    Ok(())
 }
 
 enum Recorded {

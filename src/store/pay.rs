@@ -138,10 +138,16 @@ impl Chunk {
         self
     }
 
+    /// The last row, if there is any.
+    pub(super) fn last(&self) -> Result<Option<PayRow<'_>>, StoreError> {
+        let line = self.text.rsplit('\u{1e}').next().filter(|line| !line.is_empty());
+        line.map(|line| parse(line).ok_or(IMPOSSIBLE)).transpose()
+    }
+
     /// The rows.
     pub fn rows(&self) -> impl Iterator<Item = Result<PayRow<'_>, StoreError>> {
         let lines = self.text.split('\u{1e}').filter(|line| !line.is_empty());
-        lines.map(|line| parse(line).ok_or(StoreError::Impossible("rates or employees")))
+        lines.map(|line| parse(line).ok_or(IMPOSSIBLE))
     }
 
     /// The names of the people whose rows these are.
@@ -150,6 +156,8 @@ impl Chunk {
         lines.filter_map(|line| line.split('\u{1f}').next())
     }
 }
+
+const IMPOSSIBLE: StoreError = StoreError::Impossible("rates or employees");
 
 fn parse(line: &str) -> Option<PayRow<'_>> {
     let mut columns = line.split('\u{1f}');

@@ -16,15 +16,24 @@ use crate::policy::{Allowed, Read, Write};
 /// known at `$3`; filtered by a pattern `$4` and a team `$5`, each empty for none.
 macro_rules! current {
     () => {
-        "FROM employees e JOIN rates r ON r.org = e.org AND r.username = e.username \
+        concat!(
+            "FROM employees e JOIN rates r ON r.org = e.org AND r.username = e.username \
             AND (r.effective_from, r.revision) = (\
                 SELECT l.effective_from, l.revision FROM rates l \
                  WHERE l.org = e.org AND l.username = e.username \
                    AND l.effective_from <= $2 AND l.recorded_at <= $3 \
                  ORDER BY l.effective_from DESC, l.revision DESC LIMIT 1) \
-          WHERE e.org = $1 \
-            AND ($4 = '' OR e.username LIKE $4 ESCAPE '\\' OR LOWER(e.full_name) LIKE $4 ESCAPE '\\') \
-            AND ($5 = '' OR e.team = $5)"
+          WHERE e.org = $1 AND ",
+            filtered!()
+        )
+    };
+}
+
+/// Those whose name holds the pattern `$4` and who are in the team `$5`, each empty for all.
+macro_rules! filtered {
+    () => {
+        "($4 = '' OR e.username LIKE $4 ESCAPE '\\' OR LOWER(e.full_name) LIKE $4 ESCAPE '\\') \
+          AND ($5 = '' OR e.team = $5)"
     };
 }
 
@@ -34,6 +43,26 @@ macro_rules! line {
     () => {
         "e.username || '\u{1f}' || e.full_name || '\u{1f}' || COALESCE(e.team, '') || '\u{1f}' || \
          CAST(r.amount_minor AS TEXT) || '\u{1f}' || r.currency || '\u{1f}' || r.effective_from"
+    };
+}
+
+/// The rates of the next `$6` people by user name, after `$7`, whether they have one or not: how
+/// many they are and the last of them, and the rows. Finds each rate by one look into the index
+/// where [`by_name!`], whose pages are full, needs two.
+macro_rules! scan {
+    ($direction:literal, $last:literal, $($condition:tt)*) => {
+        concat!("SELECT COUNT(*), ", $last, "(p.username), COUNT(p.rate), \
+                        COALESCE(string_agg(p.line || p.rate, '\u{1e}' ORDER BY p.username ",
+                $direction, "), '') FROM (\
+                 SELECT e.username, e.username || '\u{1f}' || e.full_name || '\u{1f}' || \
+                        COALESCE(e.team, '') || '\u{1f}' AS line, \
+                        (SELECT CAST(l.amount_minor AS TEXT) || '\u{1f}' || l.currency || '\u{1f}' || \
+                                l.effective_from \
+                           FROM rates l WHERE l.org = e.org AND l.username = e.username \
+                            AND l.effective_from <= $2 AND l.recorded_at <= $3 \
+                          ORDER BY l.effective_from DESC, l.revision DESC LIMIT 1) AS rate \
+                   FROM employees e WHERE e.org = $1 AND ", filtered!(), " AND ", $($condition)*,
+                " ORDER BY e.username ", $direction, " LIMIT $6) p")
     };
 }
 
@@ -90,6 +119,12 @@ macro_rules! strangers {
 }
 
 statements! {
+    SCAN_UP = scan!("ASC", "MAX", "e.username > $7");
+    SCAN_UP_REACHED = scan!("ASC", "MAX", "e.username || '' > $7 AND ",
+                            reached!("e.username" in "$1", "$8", "$9", "$10"));
+    SCAN_DOWN = scan!("DESC", "MIN", "($7 = '' OR e.username < $7)");
+    SCAN_DOWN_REACHED = scan!("DESC", "MIN", "($7 = '' OR e.username < $7) AND ",
+                              reached!("e.username" in "$1", "$8", "$9", "$10"));
     UP = by_name!("ASC", "e.username > $7");
     // Not by the index on names, which is long, but by the names that are reached.
     UP_REACHED = by_name!("ASC", "e.username || '' > $7 AND ",
@@ -216,6 +251,40 @@ pub(super) async fn page(
         query.fetch_one(connection)
     })?;
     Ok(Chunk::new(text, rows))
+}
+
+/// The rows of the next `limit` people by user name, after a name; and the last of those people,
+/// unless they are the last of all.
+pub(super) async fn scan(
+    access: Access<'_>,
+    allowed: &Allowed<Read>,
+    asked: &PayQuery,
+    after: &str,
+    limit: i64,
+) -> Result<(Chunk, Option<String>), StoreError> {
+    let reached = Reached::of(allowed);
+    let (q, team) = asked.filter.parameters();
+    let statement = match (asked.descending, &reached) {
+        (false, None) => SCAN_UP,
+        (false, Some(_)) => SCAN_UP_REACHED,
+        (true, None) => SCAN_DOWN,
+        (true, Some(_)) => SCAN_DOWN_REACHED,
+    };
+    let (people, last, rows, text): (i64, Option<String>, i64, String) = on!(access, connection => {
+        let mut query = sqlx::query_as(statement)
+            .bind(allowed.account().org.as_str())
+            .bind(asked.as_of.to_string())
+            .bind(asked.known_at.as_millis())
+            .bind(&q)
+            .bind(&team)
+            .bind(limit)
+            .bind(after);
+        if let Some(reached) = &reached {
+            query = query.bind(&reached.today).bind(&reached.holder).bind(reached.permission);
+        }
+        query.fetch_one(connection)
+    })?;
+    Ok((Chunk::new(text, rows), last.filter(|_| people == limit)))
 }
 
 /// The text by which a person's row sorts, if there is such a row.
