@@ -14,6 +14,7 @@ mod contract;
 mod every_route;
 mod http;
 mod login;
+mod matrix;
 mod negotiation;
 mod token;
 mod trail;
