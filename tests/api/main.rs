@@ -15,6 +15,8 @@ mod every_route;
 mod http;
 mod login;
 mod matrix;
+mod money;
 mod negotiation;
+mod next_request;
 mod token;
 mod trail;

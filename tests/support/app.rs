@@ -148,6 +148,14 @@ impl TestApp {
         self.add_rate(org, name, "2024-01-01", 1, amount_minor, "USD").await;
     }
 
+    /// Puts an employee into a team.
+    pub async fn set_team(&self, org: &str, name: &str, team: &str) {
+        let sql = format!(
+            "UPDATE employees SET team = '{team}' WHERE org = '{org}' AND username = '{name}'"
+        );
+        self.database.execute(&sql).await;
+    }
+
     /// Adds a rate of an employee.
     pub async fn add_rate(
         &self,
