@@ -14,6 +14,7 @@ mod contract;
 mod every_route;
 mod http;
 mod login;
+mod long;
 mod matrix;
 mod money;
 mod negotiation;
