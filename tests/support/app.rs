@@ -148,6 +148,14 @@ impl TestApp {
         self.add_rate(org, name, "2024-01-01", 1, amount_minor, "USD").await;
     }
 
+    /// Puts an employee into a team.
+    pub async fn set_team(&self, org: &str, name: &str, team: &str) {
+        let sql = format!(
+            "UPDATE employees SET team = '{team}' WHERE org = '{org}' AND username = '{name}'"
+        );
+        self.database.execute(&sql).await;
+    }
+
     /// Adds a rate of an employee.
     pub async fn add_rate(
         &self,
@@ -208,6 +216,14 @@ impl TestApp {
     /// The demo user, signed in.
     pub async fn demo_user(&self) -> Actor<'_> {
         self.user("twilio").await
+    }
+
+    /// A user, signed in with a token that is narrowed to these permissions.
+    pub async fn narrowed_user(&self, name: &str, perms: &[&str]) -> Actor<'_> {
+        let body = serde_json::json!({ "username": name, "password": PASSWORD, "perms": perms });
+        let answer = self.anonymous().post("/jwt").json(body.to_string()).send().await;
+        assert_eq!(answer.status, 200, "{name}: {answer:?}");
+        self.bearer(answer.field("access_token").unwrap())
     }
 
     /// A user (`NAME` or `ORG/NAME`), signed in.
@@ -364,6 +380,22 @@ impl Answer {
             self.fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
         names.sort();
         names
+    }
+
+    /// The path of the next page, from the `Link` field.
+    pub fn next_page(&self) -> Option<String> {
+        let link = self.field("Link")?;
+        let path = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
+        Some(path.to_owned())
+    }
+
+    /// All that a client can tell two answers apart by, but for the request's id.
+    pub fn told(&self) -> String {
+        let mut fields: Vec<String> =
+            self.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        fields.retain(|field| !field.to_ascii_lowercase().starts_with("x-request-id:"));
+        fields.sort();
+        format!("{}\n{}\n\n{}", self.status, fields.join("\n"), self.text())
     }
 
     /// The body as text.
