@@ -1,6 +1,7 @@
 //! `stipend migrate`.
 
-use super::{Failure, message};
+use super::Failure;
+use super::output::message;
 use crate::auth::StartError;
 use crate::config::Config;
 use crate::store::Db;

@@ -2,12 +2,19 @@
 //!
 //! Exit codes: 0 it worked, 1 it did not, 2 the command line or a setting is wrong.
 
+mod explain;
+mod grant;
 mod log;
 mod migrate;
+mod operator;
+mod org;
+mod output;
+mod password;
+mod pay;
 mod serve;
 mod user;
+mod values;
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -17,18 +24,29 @@ use crate::auth::{Ports, StartError};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::entropy::SystemEntropy;
+use crate::service::Refused;
+use crate::store::StoreError;
+use crate::store::disclosure::Withheld;
+use operator::Operator;
+use output::message;
 
 /// Guards pay data: who may see which salary, and who has.
 #[derive(Parser)]
-#[command(name = "stipend", after_help = AFTER_HELP)]
+#[command(name = "stipend", version, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 const AFTER_HELP: &str = "\
-Settings come from Rocket.toml and ROCKET_* variables; Rocket.toml describes them all.
-Exit codes: 0 it worked, 1 it did not, 2 the command line or a setting is wrong.";
+Whoever runs these commands beside the database may do everything, and what they do is on record \
+as done by `operator`.
+
+Data goes to standard output (with --json as one JSON document), messages to standard error.
+Exit codes: 0 it worked; 1 it did not, and the message says why; 2 the command line or a \
+setting is wrong.
+
+Settings come from Rocket.toml and ROCKET_* variables; Rocket.toml describes them all.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -36,9 +54,27 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date, and seed an empty one with the demo data
     Migrate,
-    /// Manage users
+    #[command(flatten)]
+    Operate(Operate),
+}
+
+/// What the operator does to the database.
+#[derive(Subcommand)]
+enum Operate {
+    /// Add and list orgs
+    #[command(subcommand)]
+    Org(org::Command),
+    /// Add, list and change people: users, who sign in, and employees, who are paid
     #[command(subcommand)]
     User(user::Command),
+    /// Give, list and end grants: who may do what, over whom
+    #[command(subcommand)]
+    Grant(grant::Command),
+    /// Show, record, import, export and sum up pay
+    #[command(subcommand)]
+    Pay(pay::Command),
+    /// Say whether somebody sees somebody's pay and why, and who else does
+    Explain(explain::Explain),
 }
 
 /// A command did not work; the sentence says what to do.
@@ -48,17 +84,39 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error(transparent)]
+    Withheld(#[from] Withheld),
+    /// An argument is wrong.
+    #[error("{0}")]
+    Usage(String),
     #[error("{0}")]
     Other(String),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.into())
+    }
 }
 
 impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Start(StartError::Config(_)) => ExitCode::from(2),
-            Self::Start(_) | Self::Other(_) => ExitCode::FAILURE,
+            Self::Config(_) | Self::Start(StartError::Config(_)) | Self::Usage(_) => {
+                ExitCode::from(2)
+            }
+            Self::Start(_) | Self::Refused(_) | Self::Withheld(_) | Self::Other(_) => {
+                ExitCode::FAILURE
+            }
         }
     }
+}
+
+/// A failure that says all there is to say.
+fn other(error: impl std::error::Error) -> Failure {
+    Failure::Other(error.to_string())
 }
 
 /// Runs the command that the arguments name.
@@ -87,20 +145,20 @@ fn run(command: Command) -> Result<(), Failure> {
         match command {
             Command::Serve => serve::run(config, ports).await,
             Command::Migrate => migrate::run(&config).await,
-            Command::User(command) => user::run(command, &config, ports).await,
+            Command::Operate(command) => {
+                operator::work(&config, ports, async |operator| operate(command, operator).await)
+                    .await
+            }
         }
     })
 }
 
-/// Writes a line for people to standard error.
-fn message(text: &str) {
-    if let Err(error) = writeln!(std::io::stderr(), "{text}") {
-        // Nobody reads them; that is no reason to stop.
-        tracing::debug!(%error, "a message was not read");
+async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failure> {
+    match command {
+        Operate::Org(command) => org::run(command, operator).await,
+        Operate::User(command) => user::run(command, operator).await,
+        Operate::Grant(command) => grant::run(command, operator).await,
+        Operate::Pay(command) => pay::run(command, operator).await,
+        Operate::Explain(asked) => explain::run(asked, operator).await,
     }
-}
-
-/// Writes lines to standard output, whose reader may have gone.
-fn data(text: &str) -> std::io::Result<()> {
-    writeln!(std::io::stdout(), "{text}")
 }

@@ -8,7 +8,8 @@ use rocket::fairing::AdHoc;
 use rocket::{Orbit, Rocket};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, data, message};
+use super::Failure;
+use super::output::{line, message};
 use crate::auth::{Auth, Ports};
 use crate::config::{Access, Config};
 
@@ -79,7 +80,7 @@ fn welcome(access: &Access, port: u16) {
     if access.demo {
         text.push_str("\nDemo data: sign in as twilio with the password ahoy");
     }
-    if let Err(error) = data(&text) {
+    if let Err(error) = line(&text) {
         tracing::warn!(%error, "nobody reads where the server is");
     }
 }

@@ -1,110 +1,302 @@
 //! `stipend user`.
 
-use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use clap::ArgGroup;
+use serde::Serialize;
 
-use super::{Failure, message};
-use crate::auth::{self, Gate, Ports, StartError};
-use crate::config::{Config, Secret};
-use crate::domain::{Account, OrgName, Username};
-use crate::entropy::random_id;
-use crate::policy::{Manage, Principal};
-use crate::service::orgs::{self, OPERATOR};
-use crate::service::people::{self, NewPassword, NewPerson};
-use crate::service::{Act, Refused};
-use crate::store::Db;
-use crate::store::audit::Origin;
+use super::operator::{Operator, missing};
+use super::output::{NOTHING, Table, json, json_text, line, message, put, table};
+use super::password::Password;
+use super::values::{Name, Search};
+use super::{Failure, grant};
+use crate::domain::{Line, OrgName, TeamName, Username};
+use crate::policy::Manage;
+use crate::service::people::{self, Changes, Employee, NewPassword, NewPerson};
+use crate::service::shown::{GrantBody, PersonBody};
+use crate::service::{Precondition, Refused, asked, grants, orgs};
+use crate::store::people::{Filter, Person};
 
-/// Manage users
+/// Add, list and change people: users, who sign in, and employees, who are paid
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
-    /// Add a user, who may read their own pay
+    /// Add a person: a user, who may read their own pay, an employee, or both
+    ///
+    /// The password comes from a hidden prompt, from standard input when that is no terminal, or
+    /// from a file; never from an argument, which other users of the machine can see. An org that
+    /// is not there is added too. Who is a user already can become an employee, and the reverse.
+    Add(Add),
+    /// List people by name
+    List(List),
+    /// Show a person and every grant that they have had
+    Show {
+        /// NAME in the default org, or ORG/NAME
+        #[arg(value_parser = Name::parse)]
+        name: Name,
+        /// Write one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change what an employee is called or their team; --name makes a user an employee
+    Change(Change),
+    /// Disable a user: they cannot sign in, and their sessions end at once
+    Disable {
+        /// NAME in the default org, or ORG/NAME
+        #[arg(value_parser = Name::parse)]
+        name: Name,
+    },
+    /// Enable a disabled user again
+    Enable {
+        /// NAME in the default org, or ORG/NAME
+        #[arg(value_parser = Name::parse)]
+        name: Name,
+    },
+    /// Give a user another password, and end their sessions
     ///
     /// The password comes from a hidden prompt, from standard input when that is no terminal, or
     /// from a file; never from an argument, which other users of the machine can see.
-    Add {
+    SetPassword {
         /// NAME in the default org, or ORG/NAME
-        name: String,
-        /// Read the password from this file (its text without the line break at the end)
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
+        #[arg(value_parser = Name::parse)]
+        name: Name,
+        #[command(flatten)]
+        password: Password,
     },
 }
 
-/// At least so many characters (NIST SP 800-63B-4 section 3.1.1.2).
-const SHORTEST_PASSWORD: usize = 15;
-const LONGEST_PASSWORD: usize = 1024;
-
-pub(super) async fn run(command: Command, config: &Config, ports: Ports) -> Result<(), Failure> {
-    let Command::Add { name, password_file } = command;
-    let Account { org, username } =
-        Account::parse(&name, &auth::default_org(config)?).map_err(other)?;
-    let password = read_password(password_file)?;
-    let db = Db::open(&config.database).await.map_err(StartError::from)?;
-    let gate = Gate::start(config.passwords).map_err(other)?;
-    let entropy = ports.entropy.as_ref();
-    let origin = Origin { client: "local".into(), request_id: random_id(entropy).map_err(other)? };
-    let act = Act { db: &db, ports: &ports, gate: &gate, origin: &origin };
-    let added = add(act, org, username, password).await;
-    db.close().await;
-    added
+#[derive(clap::Args)]
+pub(super) struct Add {
+    /// NAME in the default org, or ORG/NAME
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+    #[command(flatten)]
+    password: Password,
+    /// What the person is called: makes them an employee
+    #[arg(long = "name", value_name = "FULL NAME", value_parser = Line::parse)]
+    full_name: Option<Line>,
+    /// The employee's team
+    #[arg(long, value_parser = TeamName::parse, requires = "full_name")]
+    team: Option<TeamName>,
+    /// An employee alone, who does not sign in and needs no password
+    #[arg(long, requires = "full_name", conflicts_with = "password_file")]
+    no_sign_in: bool,
 }
 
-async fn add(
-    act: Act<'_>,
-    org: OrgName,
-    username: Username,
-    password: Secret<String>,
-) -> Result<(), Failure> {
-    match orgs::add(act, &org).await {
-        Ok(()) | Err(Refused::Exists(_)) => {}
-        Err(error) => return Err(other(error)),
+#[derive(clap::Args)]
+pub(super) struct List {
+    /// The org; the default one without this
+    #[arg(long, value_parser = OrgName::parse)]
+    org: Option<OrgName>,
+    /// Only those whose user name or full name has this in it
+    #[arg(long, value_name = "TEXT", value_parser = asked::parse_search)]
+    q: Option<Search>,
+    /// Only the members of this team
+    #[arg(long, value_parser = TeamName::parse)]
+    team: Option<TeamName>,
+    /// Write one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+#[command(group(ArgGroup::new("change").required(true).multiple(true)
+    .args(["full_name", "team", "no_team"])))]
+pub(super) struct Change {
+    /// NAME in the default org, or ORG/NAME
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+    /// What the person is called
+    #[arg(long = "name", value_name = "FULL NAME", value_parser = Line::parse)]
+    full_name: Option<Line>,
+    /// The team to move to
+    #[arg(long, value_parser = TeamName::parse, conflicts_with = "no_team")]
+    team: Option<TeamName>,
+    /// No team any more
+    #[arg(long)]
+    no_team: bool,
+}
+
+/// How many people are read at a time.
+const PAGE: u16 = 1000;
+
+pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Add(new) => add(new, operator).await,
+        Command::List(asked) => list(asked, operator).await,
+        Command::Show { name, json } => show(&name, json, operator).await,
+        Command::Change(Change { name, full_name, team, no_team }) => {
+            let team = if no_team { Some(None) } else { team.map(Some) };
+            change(&name, Changes { full_name, team, disabled: None }, "changed", operator).await
+        }
+        Command::Disable { name } => {
+            let disable = Changes { disabled: Some(true), ..Changes::default() };
+            change(&name, disable, "disabled, and signed out everywhere:", operator).await
+        }
+        Command::Enable { name } => {
+            let enable = Changes { disabled: Some(false), ..Changes::default() };
+            change(&name, enable, "enabled", operator).await
+        }
+        Command::SetPassword { name, password } => set_password(&name, password, operator).await,
     }
-    let operator = Principal::operator(org.clone(), Username::parse(OPERATOR).map_err(other)?);
-    let allowed = operator.allow::<Manage>(act.now().day()).map_err(other)?;
-    let new = NewPerson {
-        username: username.clone(),
-        employee: None,
-        user: Some(NewPassword::Given(password)),
+}
+
+async fn add(new: Add, operator: &Operator<'_>) -> Result<(), Failure> {
+    let account = new.name.account(&operator.default_org);
+    let user = match new.no_sign_in {
+        true => None,
+        false => Some(NewPassword::Given(new.password.read()?)),
     };
-    people::add(act, &allowed, new).await.map_err(other)?;
-    message(&format!("added {org}/{username}, who may read their own pay"));
+    match orgs::add(operator.act, &account.org).await {
+        Ok(()) => message(&format!("added the org {}", account.org)),
+        Err(Refused::Exists(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let what = match (&new.full_name, &user) {
+        (Some(_), Some(_)) => "an employee who may read their own pay",
+        (Some(_), None) => "an employee who does not sign in",
+        (None, _) => "who may read their own pay",
+    };
+    let team = new.team;
+    let employee = new.full_name.map(|full_name| Employee { full_name, team });
+    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let person = NewPerson { username: account.username.clone(), employee, user };
+    people::add(operator.act, &allowed, person).await?;
+    message(&format!("added {account}, {what}"));
     Ok(())
 }
 
-fn other(error: impl std::error::Error) -> Failure {
-    Failure::Other(error.to_string())
-}
-
-fn read_password(file: Option<PathBuf>) -> Result<Secret<String>, Failure> {
-    let text = match file {
-        Some(path) => std::fs::read_to_string(&path).map_err(|error| {
-            Failure::Other(format!("{} cannot be read ({error})", path.display()))
-        })?,
-        None if std::io::stdin().is_terminal() => prompt()?,
-        None => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(other)?;
-            text
+async fn list(asked: List, operator: &Operator<'_>) -> Result<(), Failure> {
+    let org = asked.org.as_ref().unwrap_or(&operator.default_org);
+    let allowed = operator.allow::<Manage>(org).await?;
+    let filter = Filter { q: asked.q.flatten(), team: asked.team };
+    let mut writer = People::new(asked.json)?;
+    let mut after: Option<Username> = None;
+    loop {
+        let page = people::list(operator.act, &allowed, &filter, after.as_ref(), PAGE).await?;
+        if !writer.write(&page)? {
+            return Ok(());
         }
-    };
-    let password = text.strip_suffix('\n').unwrap_or(&text);
-    let password = password.strip_suffix('\r').unwrap_or(password);
-    if password.chars().count() < SHORTEST_PASSWORD {
-        return Err(Failure::Other(format!(
-            "a password has {SHORTEST_PASSWORD} characters at least; a sentence makes a good one"
-        )));
+        after = page.last().map(|person| person.username.clone());
+        if page.len() < usize::from(PAGE) {
+            return writer.end();
+        }
     }
-    if password.len() > LONGEST_PASSWORD {
-        return Err(Failure::Other(format!("a password has {LONGEST_PASSWORD} bytes at most")));
-    }
-    Ok(Secret::new(password.to_owned()))
 }
 
-fn prompt() -> Result<String, Failure> {
-    let first = rpassword::prompt_password("Password: ").map_err(other)?;
-    if rpassword::prompt_password("Again: ").map_err(other)? != first {
-        return Err(Failure::Other("the two passwords differ".into()));
+/// Writes people, page by page.
+enum People {
+    Table(Table<5>),
+    Json { is_first: bool },
+}
+
+impl People {
+    fn new(json: bool) -> Result<Self, Failure> {
+        if json {
+            put(b"[")?;
+            return Ok(Self::Json { is_first: true });
+        }
+        Ok(Self::Table(Table::new(["USERNAME", "NAME", "TEAM", "EMPLOYEE", "USER"])))
     }
-    Ok(first)
+
+    /// False if the reader has gone.
+    fn write(&mut self, page: &[Person]) -> Result<bool, Failure> {
+        match self {
+            Self::Table(table) => {
+                let rows: Vec<[String; 5]> = page.iter().map(row).collect();
+                table.rows(&rows)
+            }
+            Self::Json { is_first } => {
+                let mut text = String::new();
+                for person in page {
+                    text.push_str(if *is_first { "" } else { "," });
+                    text.push_str(&json_text(&PersonBody::from(person))?);
+                    *is_first = false;
+                }
+                put(text.as_bytes())
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        match self {
+            Self::Table(_) => Ok(()),
+            Self::Json { .. } => line("]"),
+        }
+    }
+}
+
+fn row(person: &Person) -> [String; 5] {
+    let or_nothing = |text: Option<String>| text.unwrap_or_else(|| NOTHING.into());
+    [
+        person.username.to_string(),
+        or_nothing(person.full_name.clone()),
+        or_nothing(person.team.as_ref().map(ToString::to_string)),
+        if person.is_employee { "yes" } else { "no" }.into(),
+        match (person.is_user, person.disabled_at) {
+            (false, _) => "no",
+            (true, None) => "yes",
+            (true, Some(_)) => "disabled",
+        }
+        .into(),
+    ]
+}
+
+/// A person and every grant that they have had.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    person: PersonBody,
+    grants: Vec<GrantBody>,
+}
+
+async fn show(name: &Name, as_json: bool, operator: &Operator<'_>) -> Result<(), Failure> {
+    let account = name.account(&operator.default_org);
+    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let act = operator.act;
+    let person = people::get(act, &allowed, &account.username).await;
+    let person = person.map_err(missing("person", &account))?;
+    let grants = match person.is_user {
+        true => grants::list(act, &allowed, &account.username).await?,
+        false => Vec::new(),
+    };
+    let today = act.now().day();
+    if as_json {
+        let person = PersonBody::from(&person);
+        return json(&Shown { person, grants: GrantBody::all(&grants, today) });
+    }
+    table(["USERNAME", "NAME", "TEAM", "EMPLOYEE", "USER"], &[row(&person)])?;
+    if person.is_user {
+        line("")?;
+        grant::print(&grants, today)?;
+    }
+    Ok(())
+}
+
+async fn change(
+    name: &Name,
+    changes: Changes,
+    done: &str,
+    operator: &Operator<'_>,
+) -> Result<(), Failure> {
+    let account = name.account(&operator.default_org);
+    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let username = &account.username;
+    people::change(operator.act, &allowed, username, changes, &Precondition::Exists)
+        .await
+        .map_err(missing("person", &account))?;
+    message(&format!("{done} {account}"));
+    Ok(())
+}
+
+async fn set_password(
+    name: &Name,
+    password: Password,
+    operator: &Operator<'_>,
+) -> Result<(), Failure> {
+    let account = name.account(&operator.default_org);
+    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let password = NewPassword::Given(password.read()?);
+    people::set_password(operator.act, &allowed, &account.username, password)
+        .await
+        .map_err(missing("user", &account))?;
+    message(&format!("set the password of {account}, who is signed out everywhere"));
+    Ok(())
 }

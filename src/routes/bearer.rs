@@ -15,6 +15,7 @@ use super::parameters::PayParameters;
 use super::query::Query;
 use crate::error::{Error, prefers_csv};
 use crate::policy::{Allowed, Read};
+use crate::service::asked::parse_fields;
 use crate::service::export::{Field, Format, Renderer};
 use crate::service::{Act, payroll};
 use crate::store::StoreError;
@@ -98,18 +99,6 @@ async fn list(
         file: found.export.map(|number| format!("stipend-pay-{org}-{as_of}-{number}.csv")),
         body,
     })
-}
-
-fn parse_fields(text: &str) -> Result<Vec<Field>, String> {
-    let names = Field::ALL.map(Field::name).join(", ");
-    let mut fields = Vec::new();
-    for name in text.split(',') {
-        match Field::parse(name) {
-            Some(field) if !fields.contains(&field) => fields.push(field),
-            _ => return Err(format!("this is some of {names}, each once, separated by commas")),
-        }
-    }
-    Ok(fields)
 }
 
 /// Rows as they are answered.

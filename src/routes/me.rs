@@ -6,9 +6,9 @@ use super::answer::Answer;
 use super::body::taken;
 use super::guard::Authenticated;
 use super::query::Query;
-use super::users::GrantBody;
 use crate::domain::Username;
 use crate::error::Error;
+use crate::service::shown::{ExplanationBody, GrantBody};
 use crate::service::{Act, explain, people};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
@@ -43,20 +43,8 @@ async fn me(caller: Authenticated, query: Query, act: Act<'_>) -> Result<Answer,
         name: person.full_name,
         team: person.team.map(|team| team.to_string()),
         perms,
-        grants: held.iter().map(|record| GrantBody::new(record, today)).collect(),
+        grants: GrantBody::all(&held, today),
     })
-}
-
-/// Why somebody sees somebody's pay, and who else does.
-#[derive(Serialize)]
-struct Explanation {
-    who: String,
-    whom: String,
-    sees: bool,
-    /// The grants by which they do.
-    by: Vec<GrantBody>,
-    /// Every grant by which anybody does.
-    everybody: Vec<GrantBody>,
 }
 
 #[rocket::get("/explain")]
@@ -66,15 +54,5 @@ async fn why(caller: Authenticated, mut query: Query, act: Act<'_>) -> Result<An
     query.finish()?;
     let (who, whom) = (taken(who)?, taken(whom)?);
     let found = explain::explain(act, &caller.0, &who, &whom).await?;
-    let today = act.now().day();
-    let bodies = |records: &[crate::store::grants::GrantRecord]| {
-        records.iter().map(|record| GrantBody::new(record, today)).collect()
-    };
-    Answer::json(&Explanation {
-        who: who.to_string(),
-        whom: whom.to_string(),
-        sees: !found.by.is_empty(),
-        by: bodies(&found.by),
-        everybody: bodies(&found.everybody),
-    })
+    Answer::json(&ExplanationBody::new(&who, &whom, &found, act.now().day()))
 }

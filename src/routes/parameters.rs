@@ -4,15 +4,15 @@ use rocket::http::Header;
 
 use super::answer;
 use super::query::Query;
-use crate::clock::{Day, Timestamp};
+use crate::clock::Timestamp;
 use crate::domain::{TeamName, Username};
+pub(super) use crate::service::asked::{parse_day, parse_past};
+use crate::service::asked::{parse_search, parse_sort, sort_name};
 use crate::store::pay::{Cursor, PayQuery, Sort};
 use crate::store::people::Filter;
 
 /// The most rows on a page.
 const LONGEST_PAGE: u16 = 1000;
-/// The longest text to search for, in characters.
-const LONGEST_SEARCH: usize = 100;
 
 /// What is asked for, and how the next page is asked for.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl PayParameters {
 
 /// Takes `q` and `team`.
 pub(super) fn take_filter(query: &mut Query) -> Filter {
-    let q = query.take("q", parse_search).filter(|text| !text.is_empty());
+    let q = query.take("q", parse_search).flatten();
     let team = query.take("team", TeamName::parse);
     Filter { q, team }
 }
@@ -88,52 +88,6 @@ pub(super) fn parse_limit(text: &str) -> Result<u16, String> {
     limit
         .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
         .ok_or_else(|| format!("this is a number from 1 to {LONGEST_PAGE}"))
-}
-
-/// Parses a day.
-pub(super) fn parse_day(text: &str) -> Result<Day, &'static str> {
-    Day::parse(text).ok_or("a day is YYYY-MM-DD, and exists")
-}
-
-/// Parses a moment that has passed: what will be known later nobody knows yet.
-pub(super) fn parse_past(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
-    Timestamp::parse(text)
-        .filter(|moment| *moment <= now)
-        .ok_or("this is a time that has passed, such as 2026-03-10T12:00:00Z")
-}
-
-fn parse_search(text: &str) -> Result<String, String> {
-    if text.chars().count() > LONGEST_SEARCH || text.contains(char::is_control) {
-        return Err(format!("this is at most {LONGEST_SEARCH} characters on one line"));
-    }
-    Ok(text.to_owned())
-}
-
-const SORTS: [(&str, Sort); 6] = [
-    ("username", Sort::Username),
-    ("name", Sort::Name),
-    ("team", Sort::Team),
-    ("amount", Sort::Amount),
-    ("salary", Sort::Amount),
-    ("effective_from", Sort::EffectiveFrom),
-];
-
-fn sort_name(sort: Sort) -> &'static str {
-    SORTS.iter().find(|(_, other)| *other == sort).map_or("username", |(name, _)| name)
-}
-
-fn parse_sort(text: &str) -> Result<(Sort, bool), String> {
-    let (descending, name) = match text.strip_prefix('-') {
-        Some(name) => (true, name),
-        None => (false, text),
-    };
-    match SORTS.iter().find(|(other, _)| *other == name) {
-        Some((_, sort)) => Ok((*sort, descending)),
-        None => {
-            let names = SORTS.map(|(name, _)| name).join(", ");
-            Err(format!("this is one of {names}, with - before it for the reverse"))
-        }
-    }
 }
 
 /// A cursor is the user name of a page's last row, and after a colon what it was sorted by where
@@ -176,15 +130,6 @@ mod tests {
         assert_eq!(parse_after("ann", Sort::Name), Ok(cursor(None)));
         for text in ["", "Ann", "ann:1", ":x"] {
             assert!(parse_after(text, Sort::Amount).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_sort_is_a_field_and_a_direction() {
-        assert_eq!(parse_sort("salary"), Ok((Sort::Amount, false)));
-        assert_eq!(parse_sort("-username"), Ok((Sort::Username, true)));
-        for text in ["", "-", "+name", "--name", "Name", "currency", "name,team"] {
-            assert!(parse_sort(text).is_err(), "{text}");
         }
     }
 

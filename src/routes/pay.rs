@@ -3,7 +3,6 @@
 use rocket::data::{Data, FromData, Outcome};
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome as GuardOutcome, Request};
-use serde::Serialize;
 
 use super::answer::Answer;
 use super::body::{self, Object, taken};
@@ -14,28 +13,12 @@ use crate::domain::{Line, Money};
 use crate::error::Error;
 use crate::policy::{Allowed, Read, Write};
 use crate::service::import::{self, import};
+use crate::service::shown::{HistoryBody, ImportedBody, RateBody, SumsBody};
 use crate::service::{Act, Precondition, payroll};
-use crate::store::rates::{NewRate, Rate};
+use crate::store::rates::NewRate;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![sums, post_file, history, record]
-}
-
-/// What so many are paid together in one currency.
-#[derive(Serialize)]
-struct Total {
-    currency: &'static str,
-    people: i64,
-    amount: String,
-    salary: String,
-}
-
-/// What those whom the caller may see are paid together. Never across currencies.
-#[derive(Serialize)]
-struct Sums {
-    as_of: String,
-    people: i64,
-    totals: Vec<Total>,
 }
 
 #[rocket::get("/pay")]
@@ -43,57 +26,7 @@ async fn sums(allowed: Allowed<Read>, mut query: Query, act: Act<'_>) -> Result<
     let PayParameters { asked, .. } = PayParameters::take(&mut query, act.now());
     query.finish()?;
     let sums = payroll::sums(act, allowed, &asked).await?;
-    let total = |sum: &crate::store::disclosure::Sum| Total {
-        currency: sum.total.currency(),
-        people: sum.people,
-        amount: sum.total.amount(),
-        salary: sum.total.to_string(),
-    };
-    Answer::json(&Sums {
-        as_of: asked.as_of.to_string(),
-        people: sums.iter().map(|sum| sum.people).sum(),
-        totals: sums.iter().map(total).collect(),
-    })
-}
-
-/// A rate. One that a later revision of its day has corrected is superseded.
-#[derive(Serialize)]
-struct RateBody {
-    effective_from: String,
-    revision: i64,
-    salary: String,
-    amount: String,
-    currency: &'static str,
-    note: String,
-    recorded_by: String,
-    recorded_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    superseded: Option<bool>,
-}
-
-impl From<Rate> for RateBody {
-    fn from(rate: Rate) -> Self {
-        Self {
-            effective_from: rate.effective_from.to_string(),
-            revision: rate.revision,
-            salary: rate.salary.to_string(),
-            amount: rate.salary.amount(),
-            currency: rate.salary.currency(),
-            note: rate.note,
-            recorded_by: rate.recorded_by,
-            recorded_at: rate.recorded_at.to_string(),
-            superseded: None,
-        }
-    }
-}
-
-/// A person's pay with its history, by day and revision.
-#[derive(Serialize)]
-struct History {
-    username: String,
-    name: Option<String>,
-    team: Option<String>,
-    rates: Vec<RateBody>,
+    Answer::json(&SumsBody::new(asked.as_of, &sums))
 }
 
 #[rocket::get("/pay/<name>")]
@@ -108,19 +41,7 @@ async fn history(
     query.finish()?;
     let username = name.parse()?;
     let found = payroll::history(act, allowed, &username, known_at).await?;
-    let mut rates: Vec<RateBody> = found.rates.into_iter().map(RateBody::from).collect();
-    let mut later = None;
-    for rate in rates.iter_mut().rev() {
-        rate.superseded = Some(later.as_ref() == Some(&rate.effective_from));
-        later = Some(rate.effective_from.clone());
-    }
-    let history = History {
-        username: username.to_string(),
-        name: found.person.full_name,
-        team: found.person.team.map(|team| team.to_string()),
-        rates,
-    };
-    Ok(Answer::json(&history)?.of_version(found.version))
+    Ok(Answer::json(&HistoryBody::from(&found))?.of_version(found.version))
 }
 
 #[rocket::post("/pay/<name>", data = "<object>")]
@@ -150,17 +71,9 @@ async fn record(
     };
     let username = name.parse()?;
     let recorded = payroll::record(act, &allowed, &username, rate, &precondition).await?;
-    Ok(Answer::json(&RateBody::from(recorded.rate))?
+    Ok(Answer::json(&RateBody::from(&recorded.rate))?
         .created_at(format!("/pay/{username}"))
         .of_version(recorded.version))
-}
-
-/// What came of an import.
-#[derive(Serialize)]
-struct Imported {
-    recorded: u64,
-    unchanged: u64,
-    dry_run: bool,
 }
 
 #[rocket::post("/pay", data = "<file>")]
@@ -177,9 +90,8 @@ async fn post_file(
     });
     query.finish()?;
     let dry_run = dry_run.unwrap_or(false);
-    let import::Imported { recorded, unchanged } =
-        import(act, &allowed, file.0?, dry_run, &mut |_, _| {}).await?;
-    Answer::json(&Imported { recorded, unchanged, dry_run })
+    let imported = import(act, &allowed, file.0?, dry_run, &mut |_, _| {}).await?;
+    Answer::json(&ImportedBody::new(imported, dry_run))
 }
 
 /// A body that is a CSV file, or why there is none.

@@ -8,45 +8,20 @@ use super::body::{Members, Object, taken};
 use super::parameters::{parse_day, parse_limit, take_filter};
 use super::path::Name;
 use super::query::Query;
-use crate::clock::Day;
-use crate::domain::{Line, Permission, Reach, TeamName, Username};
+use crate::domain::{Line, Reach, TeamName, Username};
 use crate::error::Error;
 use crate::policy::{Allowed, Manage};
+use crate::service::asked::parse_permission;
 use crate::service::grants::{self, Gift};
 use crate::service::people::{self, Changes, Employee, NewPassword, NewPerson};
+use crate::service::shown::{GrantBody, PersonBody};
 use crate::service::{Act, Precondition};
-use crate::store::grants::GrantRecord;
-use crate::store::people::Person;
 
 /// How many people are on a page where nobody asks for another number.
 const PAGE: u16 = 100;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![list, add, get, change, set_password, list_grants, give_grant, end_grant]
-}
-
-/// A person.
-#[derive(Serialize)]
-struct PersonBody {
-    username: String,
-    name: Option<String>,
-    team: Option<String>,
-    employee: bool,
-    user: bool,
-    disabled: bool,
-}
-
-impl From<&Person> for PersonBody {
-    fn from(person: &Person) -> Self {
-        Self {
-            username: person.username.to_string(),
-            name: person.full_name.clone(),
-            team: person.team.as_ref().map(ToString::to_string),
-            employee: person.is_employee,
-            user: person.is_user,
-            disabled: person.disabled_at.is_some(),
-        }
-    }
 }
 
 #[rocket::get("/users")]
@@ -165,43 +140,6 @@ async fn set_password(
     Answer::json(&PasswordBody { password: taken(password)? })
 }
 
-/// A grant with its story.
-#[derive(Serialize)]
-pub(super) struct GrantBody {
-    id: String,
-    username: String,
-    permission: &'static str,
-    reach: String,
-    /// The last day on which it holds.
-    until: Option<String>,
-    reason: String,
-    granted_by: String,
-    granted_at: String,
-    ended_by: Option<String>,
-    ended_at: Option<String>,
-    /// Whether it holds today.
-    holds: bool,
-}
-
-impl GrantBody {
-    pub(super) fn new(record: &GrantRecord, today: Day) -> Self {
-        let (ended_by, ended_at) = record.ended.clone().unzip();
-        Self {
-            id: record.grant.grant_id.clone(),
-            username: record.holder.to_string(),
-            permission: record.grant.permission.name(),
-            reach: record.grant.reach.to_string(),
-            until: record.grant.until.map(|day| day.to_string()),
-            reason: record.reason.clone(),
-            granted_by: record.granted_by.clone(),
-            granted_at: record.granted_at.to_string(),
-            ended_by,
-            ended_at: ended_at.map(|at| at.to_string()),
-            holds: record.holds_on(today),
-        }
-    }
-}
-
 #[rocket::get("/users/<name>/grants")]
 async fn list_grants(
     allowed: Allowed<Manage>,
@@ -212,8 +150,7 @@ async fn list_grants(
     query.finish()?;
     let found = grants::list(act, &allowed, &name.parse()?).await?;
     let today = act.now().day();
-    let bodies: Vec<GrantBody> = found.iter().map(|record| GrantBody::new(record, today)).collect();
-    Answer::json(&bodies)
+    Answer::json(&GrantBody::all(&found, today))
 }
 
 #[rocket::post("/users/<name>/grants", data = "<object>")]
@@ -234,9 +171,7 @@ async fn give_grant(
 }
 
 fn gift(mut members: Members) -> Result<Gift, Error> {
-    let permission = members.text("permission", |text| {
-        Permission::parse(text).ok_or("a permission is read, write, manage or audit")
-    });
+    let permission = members.text("permission", parse_permission);
     let reach = members.text("reach", Reach::parse);
     let until = members.optional("until", parse_day).flatten();
     let reason = members.text("reason", Line::parse);

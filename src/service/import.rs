@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use csv::{ByteRecord, ReaderBuilder};
 use serde_json::json;
 
+use super::asked::parse_day;
 use super::{Act, Fault, Refused};
 use crate::clock::Day;
 use crate::domain::{Line, Money, Username};
@@ -210,9 +211,7 @@ impl Header {
 
         let username =
             Username::parse(username).map_err(|error| parsed.fault(number, "username", error));
-        let day = Day::parse(day).ok_or_else(|| {
-            parsed.fault(number, "effective_from", "a day is YYYY-MM-DD, and exists");
-        });
+        let day = parse_day(day).map_err(|error| parsed.fault(number, "effective_from", error));
         let salary = Money::parse(amount, currency).map_err(|error| {
             parsed.fault(number, error.member(), error);
         });

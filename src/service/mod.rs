@@ -4,6 +4,7 @@
 //! caller may do it, and asks for their session and grants again inside of its transaction, since
 //! it may have waited for its turn.
 
+pub mod asked;
 pub mod explain;
 pub mod export;
 pub mod grants;
@@ -11,6 +12,7 @@ pub mod import;
 pub mod orgs;
 pub mod payroll;
 pub mod people;
+pub mod shown;
 
 use serde_json::{Map, Value};
 

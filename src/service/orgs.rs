@@ -14,6 +14,11 @@ pub async fn list(act: Act<'_>) -> Result<Vec<Org>, Refused> {
     Ok(orgs::list(reader.access()).await?)
 }
 
+/// Whether there is such an org.
+pub async fn exists(act: Act<'_>, org: &OrgName) -> Result<bool, Refused> {
+    Ok(list(act).await?.iter().any(|other| other.org == org.as_str()))
+}
+
 /// Adds an org.
 pub async fn add(act: Act<'_>, org: &OrgName) -> Result<(), Refused> {
     let now = act.now();

@@ -65,6 +65,12 @@ pub async fn history(
     disclosure::history(act.db, allowed, username, known_at, &purpose).await
 }
 
+/// Of each of these rates, which are by day and revision, whether a later one has corrected it.
+pub fn superseded(rates: &[Rate]) -> impl Iterator<Item = bool> {
+    let later = rates.iter().skip(1).map(|rate| Some(rate.effective_from)).chain([None]);
+    rates.iter().zip(later).map(|(rate, later)| later == Some(rate.effective_from))
+}
+
 /// What was asked for, as far as it differs from everything, now.
 fn described(asked: &PayQuery, now: Timestamp) -> Map<String, Value> {
     let mut detail = Map::new();

@@ -1,8 +1,13 @@
 //! The command line.
 
-use std::io::Write;
+mod pay;
+mod people;
+
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::{Output, Stdio};
+
+use serde_json::Value;
 
 use crate::support::database::TestDatabase;
 use crate::support::server::{Server, command};
@@ -17,8 +22,36 @@ fn run(database: &TestDatabase, arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    if let Err(error) = child.stdin.take().unwrap().write_all(input.as_bytes()) {
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe, "a command need not read its input");
+    }
     child.wait_with_output().unwrap()
+}
+
+/// What a command that works writes to standard output.
+fn works(database: &TestDatabase, arguments: &[&str]) -> String {
+    let output = run(database, arguments, "");
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command that works writes to standard output, as JSON.
+fn json(database: &TestDatabase, arguments: &[&str]) -> Value {
+    serde_json::from_str(&works(database, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+/// What a command that fails with an exit code writes to standard error; it writes no data.
+fn fails(database: &TestDatabase, code: i32, arguments: &[&str]) -> String {
+    let output = run(database, arguments, "");
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", said(&output));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Adds a user whose password is [`PASSWORD`].
+fn add_user(database: &TestDatabase, arguments: &[&str]) {
+    let output = run(database, &[&["user", "add"], arguments].concat(), PASSWORD);
+    assert!(output.status.success(), "{}", said(&output));
 }
 
 fn said(output: &Output) -> String {
@@ -46,7 +79,7 @@ async fn a_user_who_was_added_signs_in_and_sees_only_what_is_their_own() {
     let again = run(&database, &["user", "add", "alice"], PASSWORD);
     assert_eq!(again.status.code(), Some(1));
     assert!(said(&again).contains("exists already"), "{}", said(&again));
-    let records = "SELECT COUNT(*) FROM audit WHERE action = 'add_user' AND actor = 'operator'";
+    let records = "SELECT COUNT(*) FROM audit WHERE action = 'add_person' AND actor = 'operator'";
     assert_eq!(database.number(records).await, 2);
 
     let server = Server::start_on(database, &[]);
@@ -58,15 +91,16 @@ async fn a_user_who_was_added_signs_in_and_sees_only_what_is_their_own() {
 #[tokio::test]
 async fn a_bad_name_or_password_adds_nobody() {
     let database = TestDatabase::new().await;
-    for (name, password) in [
-        ("Alice", PASSWORD),
-        ("a b", PASSWORD),
-        ("", PASSWORD),
-        ("alice", "too short"),
-        ("alice", ""),
+    for (name, password, code) in [
+        ("Alice", PASSWORD, 2),
+        ("a b", PASSWORD, 2),
+        ("", PASSWORD, 2),
+        ("a/b/c", PASSWORD, 2),
+        ("alice", "too short", 1),
+        ("alice", "", 1),
     ] {
         let output = run(&database, &["user", "add", name], password);
-        assert_eq!(output.status.code(), Some(1), "{name}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(code), "{name}: {}", said(&output));
         assert!(said(&output).starts_with("error: "), "{}", said(&output));
     }
     assert_eq!(run(&database, &["user", "add", "alice", PASSWORD], "").status.code(), Some(2));
@@ -79,9 +113,13 @@ async fn help_says_what_there_is_and_a_wrong_word_is_a_usage_error() {
     let database = TestDatabase::new().await;
     let help = run(&database, &["--help"], "");
     assert!(help.status.success());
-    for word in ["serve", "migrate", "user", "Exit codes"] {
+    for word in
+        ["serve", "migrate", "org", "user", "grant", "pay", "explain", "--version", "Exit codes"]
+    {
         assert!(said(&help).contains(word), "{word}");
     }
+    let version = format!("stipend {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(works(&database, &["--version"]), version);
     for wrong in [["sevre"].as_slice(), &["serve", "x"], &["user"], &["user", "add"], &["--frob"]] {
         let output = run(&database, wrong, "");
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
@@ -126,7 +164,7 @@ async fn a_user_can_be_added_while_the_server_runs_and_once_only() {
     assert_eq!(all.iter().filter(|said| said.contains("exists already")).count(), 3, "{all:?}");
     assert!(all.iter().all(|said| !said.contains(PASSWORD)));
     assert_eq!(log_in(&server, "alice"), 200);
-    let records = "SELECT COUNT(*) FROM audit WHERE action = 'add_user'";
+    let records = "SELECT COUNT(*) FROM audit WHERE action = 'add_person'";
     assert_eq!(server.database.number(records).await, 1);
 }
 

@@ -1,0 +1,68 @@
+//! Who acts on the command line: the operator, who may do everything, on record like everybody.
+
+use super::{Failure, other};
+use crate::auth::{self, Gate, Ports, StartError};
+use crate::config::Config;
+use crate::domain::{Account, OrgName, Username};
+use crate::entropy::random_id;
+use crate::policy::{Allowed, Principal, Right};
+use crate::service::orgs::{self, OPERATOR};
+use crate::service::{Act, Refused};
+use crate::store::Db;
+use crate::store::audit::Origin;
+
+/// The operator, with the database open.
+pub(super) struct Operator<'a> {
+    /// What every act needs.
+    pub act: Act<'a>,
+    /// The org of a name without one.
+    pub default_org: OrgName,
+}
+
+/// Opens the database for a command, and closes it again.
+pub(super) async fn work(
+    config: &Config,
+    ports: Ports,
+    command: impl AsyncFnOnce(&Operator<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let default_org = auth::default_org(config)?;
+    let request_id = random_id(ports.entropy.as_ref()).map_err(other)?;
+    let origin = Origin { client: "local".into(), request_id };
+    // Its threads wait for work and take their memory with the first.
+    let gate = Gate::start(config.passwords).map_err(StartError::from)?;
+    let db = Db::open(&config.database).await.map_err(StartError::from)?;
+    let act = Act { db: &db, ports: &ports, gate: &gate, origin: &origin };
+    let done = command(&Operator { act, default_org }).await;
+    db.close().await;
+    done
+}
+
+impl Operator<'_> {
+    /// The operator in an org, which must be there: the wrong one would look like an empty one.
+    pub(super) async fn in_org(&self, org: &OrgName) -> Result<Principal, Failure> {
+        if !orgs::exists(self.act, org).await? {
+            return Err(Failure::Other(format!("there is no org {org}: stipend org list")));
+        }
+        Ok(Principal::operator(org.clone(), Username::parse(OPERATOR).map_err(other)?))
+    }
+
+    /// The proof that the operator holds a permission over an org, which must be there.
+    pub(super) async fn allow<P: Right>(&self, org: &OrgName) -> Result<Allowed<P>, Failure> {
+        let principal = self.in_org(org).await?;
+        Ok(principal.allow(self.act.now().day()).map_err(Refused::from)?)
+    }
+}
+
+/// Tells whom there is not, where a command finds nobody; `kind` is a user, an employee or either.
+pub(super) fn missing(kind: &'static str, account: &Account) -> impl FnOnce(Refused) -> Failure {
+    move |error| match error {
+        Refused::NotFound => nobody(kind, account),
+        other => other.into(),
+    }
+}
+
+/// There is nobody of that kind and name.
+pub(super) fn nobody(kind: &str, account: &Account) -> Failure {
+    let org = &account.org;
+    Failure::Other(format!("there is no {kind} {account}: stipend user list --org {org}"))
+}

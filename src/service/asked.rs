@@ -1,0 +1,90 @@
+//! How pay and people are asked for, as text: the parsers that both doors share.
+
+use super::export::Field;
+use crate::clock::{Day, Timestamp};
+use crate::domain::Permission;
+use crate::store::pay::Sort;
+
+/// The longest text to search for, in characters.
+const LONGEST_SEARCH: usize = 100;
+
+/// Parses a day.
+pub fn parse_day(text: &str) -> Result<Day, &'static str> {
+    Day::parse(text).ok_or("a day is YYYY-MM-DD, and exists")
+}
+
+/// Parses the name of a permission.
+pub fn parse_permission(text: &str) -> Result<Permission, &'static str> {
+    Permission::parse(text).ok_or("a permission is read, write, manage or audit")
+}
+
+/// Parses a moment that has passed: what will be known later nobody knows yet.
+pub fn parse_past(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
+    Timestamp::parse(text)
+        .filter(|moment| *moment <= now)
+        .ok_or("this is a time that has passed, such as 2026-03-10T12:00:00Z")
+}
+
+/// Parses a text to search for; none for an empty one, which everything holds.
+pub fn parse_search(text: &str) -> Result<Option<String>, String> {
+    if text.chars().count() > LONGEST_SEARCH || text.contains(char::is_control) {
+        return Err(format!("this is at most {LONGEST_SEARCH} characters on one line"));
+    }
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+const SORTS: [(&str, Sort); 6] = [
+    ("username", Sort::Username),
+    ("name", Sort::Name),
+    ("team", Sort::Team),
+    ("amount", Sort::Amount),
+    ("salary", Sort::Amount),
+    ("effective_from", Sort::EffectiveFrom),
+];
+
+/// What a sort is called.
+pub fn sort_name(sort: Sort) -> &'static str {
+    SORTS.iter().find(|(_, other)| *other == sort).map_or("username", |(name, _)| name)
+}
+
+/// Parses by what to sort; true for the reverse.
+pub fn parse_sort(text: &str) -> Result<(Sort, bool), String> {
+    let (descending, name) = match text.strip_prefix('-') {
+        Some(name) => (true, name),
+        None => (false, text),
+    };
+    match SORTS.iter().find(|(other, _)| *other == name) {
+        Some((_, sort)) => Ok((*sort, descending)),
+        None => {
+            let names = SORTS.map(|(name, _)| name).join(", ");
+            Err(format!("this is one of {names}, with - before it for the reverse"))
+        }
+    }
+}
+
+/// Parses some fields, in their order.
+pub fn parse_fields(text: &str) -> Result<Vec<Field>, String> {
+    let names = Field::ALL.map(Field::name).join(", ");
+    let mut fields = Vec::new();
+    for name in text.split(',') {
+        match Field::parse(name) {
+            Some(field) if !fields.contains(&field) => fields.push(field),
+            _ => return Err(format!("this is some of {names}, each once, separated by commas")),
+        }
+    }
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sort_is_a_field_and_a_direction() {
+        assert_eq!(parse_sort("salary"), Ok((Sort::Amount, false)));
+        assert_eq!(parse_sort("-username"), Ok((Sort::Username, true)));
+        for text in ["", "-", "+name", "--name", "Name", "currency", "name,team"] {
+            assert!(parse_sort(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What both doors show as JSON: the members and their names are part of the contract.
+
+use serde::Serialize;
+
+use super::explain::Explanation;
+use super::import::Imported;
+use super::payroll::superseded;
+use crate::clock::Day;
+use crate::domain::Username;
+use crate::store::disclosure::{History, Sum};
+use crate::store::grants::GrantRecord;
+use crate::store::people::Person;
+use crate::store::rates::Rate;
+
+/// A person.
+#[derive(Debug, Serialize)]
+pub struct PersonBody {
+    username: String,
+    name: Option<String>,
+    team: Option<String>,
+    employee: bool,
+    user: bool,
+    disabled: bool,
+}
+
+impl From<&Person> for PersonBody {
+    fn from(person: &Person) -> Self {
+        Self {
+            username: person.username.to_string(),
+            name: person.full_name.clone(),
+            team: person.team.as_ref().map(ToString::to_string),
+            employee: person.is_employee,
+            user: person.is_user,
+            disabled: person.disabled_at.is_some(),
+        }
+    }
+}
+
+/// A grant with its story.
+#[derive(Debug, Serialize)]
+pub struct GrantBody {
+    id: String,
+    username: String,
+    permission: &'static str,
+    reach: String,
+    /// The last day on which it holds.
+    until: Option<String>,
+    reason: String,
+    granted_by: String,
+    granted_at: String,
+    ended_by: Option<String>,
+    ended_at: Option<String>,
+    /// Whether it holds today.
+    holds: bool,
+}
+
+impl GrantBody {
+    /// A grant as it stands today.
+    pub fn new(record: &GrantRecord, today: Day) -> Self {
+        let (ended_by, ended_at) = record.ended.clone().unzip();
+        Self {
+            id: record.grant.grant_id.clone(),
+            username: record.holder.to_string(),
+            permission: record.grant.permission.name(),
+            reach: record.grant.reach.to_string(),
+            until: record.grant.until.map(|day| day.to_string()),
+            reason: record.reason.clone(),
+            granted_by: record.granted_by.clone(),
+            granted_at: record.granted_at.to_string(),
+            ended_by,
+            ended_at: ended_at.map(|at| at.to_string()),
+            holds: record.holds_on(today),
+        }
+    }
+
+    /// Grants as they stand today.
+    pub fn all(records: &[GrantRecord], today: Day) -> Vec<Self> {
+        records.iter().map(|record| Self::new(record, today)).collect()
+    }
+}
+
+/// Why somebody sees somebody's pay, and who else does.
+#[derive(Debug, Serialize)]
+pub struct ExplanationBody {
+    who: String,
+    whom: String,
+    sees: bool,
+    /// The grants by which they do.
+    by: Vec<GrantBody>,
+    /// Every grant by which anybody does.
+    everybody: Vec<GrantBody>,
+}
+
+impl ExplanationBody {
+    /// The answer to whether `who` sees the pay of `whom` today.
+    pub fn new(who: &Username, whom: &Username, found: &Explanation, today: Day) -> Self {
+        Self {
+            who: who.to_string(),
+            whom: whom.to_string(),
+            sees: !found.by.is_empty(),
+            by: GrantBody::all(&found.by, today),
+            everybody: GrantBody::all(&found.everybody, today),
+        }
+    }
+}
+
+/// A rate. One that a later revision of its day has corrected is superseded.
+#[derive(Debug, Serialize)]
+pub struct RateBody {
+    effective_from: String,
+    revision: i64,
+    salary: String,
+    amount: String,
+    currency: &'static str,
+    note: String,
+    recorded_by: String,
+    recorded_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded: Option<bool>,
+}
+
+impl From<&Rate> for RateBody {
+    fn from(rate: &Rate) -> Self {
+        Self {
+            effective_from: rate.effective_from.to_string(),
+            revision: rate.revision,
+            salary: rate.salary.to_string(),
+            amount: rate.salary.amount(),
+            currency: rate.salary.currency(),
+            note: rate.note.clone(),
+            recorded_by: rate.recorded_by.clone(),
+            recorded_at: rate.recorded_at.to_string(),
+            superseded: None,
+        }
+    }
+}
+
+/// A person's pay with its history, by day and revision.
+#[derive(Debug, Serialize)]
+pub struct HistoryBody {
+    username: String,
+    name: Option<String>,
+    team: Option<String>,
+    rates: Vec<RateBody>,
+}
+
+impl From<&History> for HistoryBody {
+    fn from(history: &History) -> Self {
+        let mut rates: Vec<RateBody> = history.rates.iter().map(RateBody::from).collect();
+        for (rate, superseded) in rates.iter_mut().zip(superseded(&history.rates)) {
+            rate.superseded = Some(superseded);
+        }
+        Self {
+            username: history.person.username.to_string(),
+            name: history.person.full_name.clone(),
+            team: history.person.team.as_ref().map(ToString::to_string),
+            rates,
+        }
+    }
+}
+
+/// What so many are paid together in one currency.
+#[derive(Debug, Serialize)]
+struct Total {
+    currency: &'static str,
+    people: i64,
+    amount: String,
+    salary: String,
+}
+
+/// What some people are paid together. Never across currencies.
+#[derive(Debug, Serialize)]
+pub struct SumsBody {
+    as_of: String,
+    people: i64,
+    totals: Vec<Total>,
+}
+
+impl SumsBody {
+    /// The sums of the rates of a day.
+    pub fn new(as_of: Day, sums: &[Sum]) -> Self {
+        let total = |sum: &Sum| Total {
+            currency: sum.total.currency(),
+            people: sum.people,
+            amount: sum.total.amount(),
+            salary: sum.total.to_string(),
+        };
+        Self {
+            as_of: as_of.to_string(),
+            people: sums.iter().map(|sum| sum.people).sum(),
+            totals: sums.iter().map(total).collect(),
+        }
+    }
+}
+
+/// What came of an import.
+#[derive(Debug, Serialize)]
+pub struct ImportedBody {
+    recorded: u64,
+    unchanged: u64,
+    dry_run: bool,
+}
+
+impl ImportedBody {
+    /// What came of an import, or would have.
+    pub fn new(Imported { recorded, unchanged }: Imported, dry_run: bool) -> Self {
+        Self { recorded, unchanged, dry_run }
+    }
+}
