@@ -161,7 +161,7 @@ async fn total(
         limit: None,
         after: None,
         as_of: as_of.unwrap_or_else(|| now.day()),
-        known_at: now,
+        known_at: None,
     };
     let allowed = operator.allow::<Read>(org.as_ref().unwrap_or(&operator.default_org)).await?;
     let sums = payroll::sums(operator.act, allowed, &asked).await?;

@@ -131,9 +131,7 @@ impl<'r> Responder<'r, 'r> for Pay {
         };
         response.set_header(match self.format {
             Format::Json => answer::json(),
-            Format::Csv => {
-                ContentType::CSV.with_params([("charset", "utf-8"), ("header", "present")])
-            }
+            Format::Csv => ContentType::CSV,
         });
         response.set_header(Header::new("Vary", "Accept"));
         if let Some(next) = self.next {

@@ -104,7 +104,7 @@ impl Members {
             Some(Value::Null) => self.fault(name, "this is a string"),
             Some(_) => return self.optional(name, parse).flatten(),
         }
-        self.object.remove(name);
+        self.object.shift_remove(name);
         None
     }
 
@@ -114,7 +114,7 @@ impl Members {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<Option<T>> {
-        match self.object.remove(name)? {
+        match self.object.shift_remove(name)? {
             Value::Null => Some(None),
             Value::String(text) => match parse(&text) {
                 Ok(value) => Some(Some(value)),
@@ -132,7 +132,7 @@ impl Members {
 
     /// A yes or no that may be there.
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
-        match self.object.remove(name)? {
+        match self.object.shift_remove(name)? {
             Value::Bool(flag) => Some(flag),
             _ => {
                 self.fault(name, "this is true or false");

@@ -19,6 +19,7 @@ const LONGEST_PAGE: u16 = 1000;
 pub(super) struct PayParameters {
     /// What is asked for.
     pub asked: PayQuery,
+    now: Timestamp,
     kept: Vec<(&'static str, String)>,
 }
 
@@ -27,7 +28,7 @@ impl PayParameters {
     pub(super) fn take(query: &mut Query, now: Timestamp) -> Self {
         let filter = take_filter(query);
         let as_of = query.take("as_of", parse_day).unwrap_or_else(|| now.day());
-        let known_at = query.take("known_at", |text| parse_past(text, now)).unwrap_or(now);
+        let known_at = query.take("known_at", |text| parse_past(text, now));
         let asked = PayQuery {
             filter,
             sort: Sort::Username,
@@ -37,7 +38,7 @@ impl PayParameters {
             as_of,
             known_at,
         };
-        Self { asked, kept: Vec::new() }
+        Self { asked, now, kept: Vec::new() }
     }
 
     /// Takes those and `sort`, `limit` and `after`.
@@ -57,7 +58,7 @@ impl PayParameters {
 
     /// The `Link` to the page after a row. It says as of when, so that all pages show one moment.
     pub(super) fn next_page(mut self, path: &str, cursor: &Cursor) -> Header<'static> {
-        let asked = self.asked.clone();
+        let (asked, now) = (self.asked.clone(), self.now);
         let mut keep = |name, value: Option<String>| {
             if let Some(value) = value {
                 self.kept.push((name, value));
@@ -69,7 +70,7 @@ impl PayParameters {
         keep("sort", Some(format!("{sign}{}", sort_name(asked.sort))));
         keep("limit", asked.limit.map(|limit| limit.to_string()));
         keep("as_of", Some(asked.as_of.to_string()));
-        keep("known_at", Some(asked.known_at.to_string()));
+        keep("known_at", Some(asked.known_at.unwrap_or(now).to_string()));
         keep("after", Some(write_cursor(cursor)));
         answer::next_page(path, &self.kept)
     }

@@ -160,14 +160,16 @@ impl Header {
             record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
         let before = parsed.faults.len();
         for (at, name) in names.iter().enumerate() {
+            // Whatever stands there may be a file of something else: the beginning says it.
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
             if name != NOTE && !REQUIRED.contains(&name.as_str()) {
                 let reason = format!(
                     "there is no such column: there are {} and {NOTE}, separated by commas",
                     REQUIRED.join(", ")
                 );
-                parsed.fault(1, name, reason);
+                parsed.fault(1, &shown, reason);
             } else if names.iter().take(at).any(|other| other == name) {
-                parsed.fault(1, name, "this column stands twice");
+                parsed.fault(1, &shown, "this column stands twice");
             }
         }
         let place = |wanted: &str| names.iter().position(|name| name == wanted);

@@ -16,7 +16,8 @@ pub async fn list(act: Act<'_>) -> Result<Vec<Org>, Refused> {
 
 /// Whether there is such an org.
 pub async fn exists(act: Act<'_>, org: &OrgName) -> Result<bool, Refused> {
-    Ok(list(act).await?.iter().any(|other| other.org == org.as_str()))
+    let mut reader = act.db.reader().await?;
+    Ok(orgs::exists(reader.access(), org).await?)
 }
 
 /// Adds an org.

@@ -31,7 +31,7 @@ pub async fn list(
     export: bool,
 ) -> Result<Disclosed, Withheld> {
     let action = if export { Action::ExportPay } else { Action::ListPay };
-    let mut detail = described(&asked, act.now());
+    let mut detail = described(&asked);
     detail.insert("fields".into(), fields.into());
     let purpose = Purpose { action, at: act.now(), origin: act.origin, detail };
     disclosure::pay(act.db, allowed, asked, &purpose).await
@@ -43,7 +43,7 @@ pub async fn sums(
     allowed: Allowed<Read>,
     asked: &PayQuery,
 ) -> Result<Vec<Sum>, Withheld> {
-    let detail = described(asked, act.now());
+    let detail = described(asked);
     let purpose = Purpose { action: Action::SumPay, at: act.now(), origin: act.origin, detail };
     disclosure::sums(act.db, allowed, asked, &purpose).await
 }
@@ -71,8 +71,8 @@ pub fn superseded(rates: &[Rate]) -> impl Iterator<Item = bool> {
     rates.iter().zip(later).map(|(rate, later)| later == Some(rate.effective_from))
 }
 
-/// What was asked for, as far as it differs from everything, now.
-fn described(asked: &PayQuery, now: Timestamp) -> Map<String, Value> {
+/// What was asked for, as far as it differs from everything.
+fn described(asked: &PayQuery) -> Map<String, Value> {
     let mut detail = Map::new();
     let mut say = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -80,7 +80,7 @@ fn described(asked: &PayQuery, now: Timestamp) -> Map<String, Value> {
         }
     };
     say("as_of", Some(asked.as_of.to_string()));
-    say("known_at", (asked.known_at != now).then(|| asked.known_at.to_string()));
+    say("known_at", asked.known_at.map(|moment| moment.to_string()));
     say("q", asked.filter.q.clone());
     say("team", asked.filter.team.as_ref().map(ToString::to_string));
     detail

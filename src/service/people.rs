@@ -223,8 +223,7 @@ async fn change_employee(
             people::set_employee(tx.access(), account, name, team.as_ref()).await?;
         }
         (None, None) => {
-            let reason =
-                format!("only who is paid has a team: give {} a full_name", person.username);
+            let reason = format!("only who is paid has a team: give {} a name", person.username);
             return Err(Refused::invalid("team", reason));
         }
     }

@@ -10,6 +10,7 @@ statements! {
                    (SELECT COUNT(*) FROM users u WHERE u.org = o.org) AS users, \
                    (SELECT COUNT(*) FROM employees e WHERE e.org = o.org) AS employees \
             FROM orgs o ORDER BY o.org";
+    EXISTS = "SELECT COUNT(*) FROM orgs WHERE org = $1";
     /// Holds the org's row until the transaction ends, so that of two changes at once the second
     /// sees the first.
     LOCK = "UPDATE orgs SET access_version = access_version + 1 WHERE org = $1";
@@ -38,6 +39,14 @@ pub async fn add(access: Access<'_>, org: &OrgName, now: Timestamp) -> Result<bo
 /// Every org, by name.
 pub async fn list(access: Access<'_>) -> Result<Vec<Org>, StoreError> {
     Ok(on!(access, connection => sqlx::query_as(LIST).fetch_all(connection))?)
+}
+
+/// Whether there is such an org.
+pub async fn exists(access: Access<'_>, org: &OrgName) -> Result<bool, StoreError> {
+    let found: i64 = on!(access, connection => sqlx::query_scalar(EXISTS)
+        .bind(org.as_str())
+        .fetch_one(connection))?;
+    Ok(found == 1)
 }
 
 /// Makes every other change of who may do what in the org wait until this transaction ends.

@@ -63,8 +63,8 @@ pub struct PayQuery {
     pub after: Option<Cursor>,
     /// The day whose rates are asked for.
     pub as_of: Day,
-    /// As far as they were known then.
-    pub known_at: Timestamp,
+    /// As far as they were known then; none for all that is known.
+    pub known_at: Option<Timestamp>,
 }
 
 /// What somebody is paid.

@@ -21,5 +21,7 @@ mod money;
 mod negotiation;
 mod next_request;
 mod paging;
+mod pay;
+mod people;
 mod token;
 mod trail;

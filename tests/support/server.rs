@@ -190,7 +190,25 @@ fn send_to(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(&received);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, head: head.to_owned(), body: body.to_owned(), closed })
+    let answer = Answer { status, head: head.to_owned(), body: body.to_owned(), closed };
+    if answer.field("Transfer-Encoding") == Some("chunked") {
+        return Some(Answer { body: joined(&answer.body)?, ..answer });
+    }
+    Some(answer)
+}
+
+/// What stands in the chunks of a body (RFC 9112 section 7.1); none if the last one is missing.
+fn joined(mut chunks: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (size, rest) = chunks.split_once("\r\n")?;
+        let size = usize::from_str_radix(size, 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.push_str(rest.get(..size)?);
+        chunks = rest.get(size..)?.strip_prefix("\r\n")?;
+    }
 }
 
 /// One well-formed request to whatever listens there; `headers` are whole lines.

@@ -55,7 +55,7 @@ pub(super) async fn run(wanted: Export, operator: &Operator<'_>) -> Result<(), F
         limit: None,
         after: None,
         as_of: wanted.as_of.unwrap_or_else(|| now.day()),
-        known_at: known_at.transpose()?.unwrap_or(now),
+        known_at: known_at.transpose()?,
     };
     let fields = wanted.fields.unwrap_or_else(|| Field::DEFAULT.to_vec());
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
