@@ -3,15 +3,18 @@
 mod answer;
 mod bearer;
 mod body;
+mod grants;
 mod guard;
 mod health;
 mod jwt;
 mod me;
+mod openapi;
 mod page;
 mod parameters;
 mod path;
 mod pay;
 mod query;
+mod schema;
 mod users;
 
 use rocket::http::{Header, Method, Status};
@@ -26,9 +29,11 @@ use crate::fairings;
 pub fn all() -> Vec<Route> {
     [
         bearer::routes(),
+        grants::routes(),
         health::routes(),
         jwt::routes(),
         me::routes(),
+        openapi::routes(),
         page::routes(),
         pay::routes(),
         users::routes(),
@@ -42,6 +47,7 @@ pub const PUBLIC: &[(Method, &str)] = &[
     (Method::Get, "/assets/<version>/<file..>"),
     (Method::Post, "/jwt"),
     (Method::Get, "/live"),
+    (Method::Get, "/openapi.json"),
     (Method::Get, "/ready"),
 ];
 

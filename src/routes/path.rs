@@ -1,7 +1,10 @@
 //! Names in paths.
 
 use rocket::request::FromParam;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 
+use super::schema;
 use crate::domain::Username;
 use crate::error::Error;
 
@@ -14,6 +17,18 @@ impl<'r> FromParam<'r> for Name<'r> {
 
     fn from_param(text: &'r str) -> Result<Self, Self::Error> {
         Ok(Self(text))
+    }
+}
+
+impl IntoParams for Name<'_> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let name = ParameterBuilder::new()
+            .name("name")
+            .parameter_in(ParameterIn::Path)
+            .required(utoipa::openapi::Required::True)
+            .description(Some("The user name"))
+            .schema(Some(schema::reference::<schema::Name>()));
+        vec![name.build()]
     }
 }
 

@@ -4,12 +4,15 @@ use rocket::data::{Data, FromData, Outcome};
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome as GuardOutcome, Request};
 use serde::Serialize;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 
 use super::answer::Answer;
 use super::body::{self, Object, taken};
 use super::parameters::{PayParameters, parse_day, parse_past};
 use super::path::Name;
 use super::query::Query;
+use super::schema::{self, Amount, Currency, Day, Moment, Salary};
 use crate::domain::{Line, Money};
 use crate::error::Error;
 use crate::policy::{Allowed, Read, Write};
@@ -18,28 +21,41 @@ use crate::service::{Act, Precondition, payroll};
 use crate::store::rates::{NewRate, Rate};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    rocket::routes![sums, post_file, history, record]
+    rocket::routes![sum_pay, import_pay, get_history, record_pay]
 }
 
 /// What so many are paid together in one currency.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Total {
+    #[schema(value_type = Currency)]
     currency: &'static str,
     people: i64,
+    #[schema(value_type = Amount)]
     amount: String,
+    #[schema(value_type = Salary)]
     salary: String,
 }
 
 /// What those whom the caller may see are paid together. Never across currencies.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Sums {
+    #[schema(value_type = Day)]
     as_of: String,
     people: i64,
     totals: Vec<Total>,
 }
 
+/// What those whom the caller may see are paid together, by currency.
+#[utoipa::path(
+    get, path = "/pay", tag = "pay", security(("bearer" = ["read"])), params(PayParameters),
+    responses((status = 200, description = "The sums", body = Sums))
+)]
 #[rocket::get("/pay")]
-async fn sums(allowed: Allowed<Read>, mut query: Query, act: Act<'_>) -> Result<Answer, Error> {
+pub(super) async fn sum_pay(
+    allowed: Allowed<Read>,
+    mut query: Query,
+    act: Act<'_>,
+) -> Result<Answer, Error> {
     let PayParameters { asked, .. } = PayParameters::take(&mut query, act.now());
     query.finish()?;
     let sums = payroll::sums(act, allowed, &asked).await?;
@@ -57,16 +73,23 @@ async fn sums(allowed: Allowed<Read>, mut query: Query, act: Act<'_>) -> Result<
 }
 
 /// A rate. One that a later revision of its day has corrected is superseded.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RateBody {
+    #[schema(value_type = Day)]
     effective_from: String,
     revision: i64,
+    #[schema(value_type = Salary)]
     salary: String,
+    #[schema(value_type = Amount)]
     amount: String,
+    #[schema(value_type = Currency)]
     currency: &'static str,
     note: String,
     recorded_by: String,
+    #[schema(value_type = Moment)]
     recorded_at: String,
+    /// Told in a history.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     superseded: Option<bool>,
 }
@@ -88,16 +111,32 @@ impl From<Rate> for RateBody {
 }
 
 /// A person's pay with its history, by day and revision.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct History {
+    #[schema(value_type = schema::Name)]
     username: String,
+    #[schema(value_type = Option<schema::Line>, required)]
     name: Option<String>,
+    #[schema(value_type = Option<schema::Name>, required)]
     team: Option<String>,
     rates: Vec<RateBody>,
 }
 
+/// A person's pay with its history.
+#[utoipa::path(
+    get, path = "/pay/{name}", tag = "pay", security(("bearer" = ["read"])),
+    params(
+        Name,
+        ("known_at" = inline(Option<Moment>), Query, nullable = false,
+         description = "As it was known then"),
+    ),
+    responses(
+        (status = 200, description = "By day and revision", body = History, headers(("ETag"))),
+        (status = 404),
+    )
+)]
 #[rocket::get("/pay/<name>")]
-async fn history(
+pub(super) async fn get_history(
     allowed: Allowed<Read>,
     name: Name<'_>,
     mut query: Query,
@@ -123,8 +162,34 @@ async fn history(
     Ok(Answer::json(&history)?.of_version(found.version))
 }
 
+/// A rate to be recorded.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is parsed member by member")]
+#[serde(deny_unknown_fields)]
+struct NewRateBody {
+    #[schema(value_type = Day)]
+    effective_from: String,
+    /// With at most as many decimals as the currency has.
+    #[schema(value_type = Amount)]
+    amount: String,
+    #[schema(value_type = Currency)]
+    currency: String,
+    #[schema(value_type = Option<schema::Line>)]
+    note: Option<String>,
+}
+
+/// Record a rate; one of the same day is superseded.
+#[utoipa::path(
+    post, path = "/pay/{name}", tag = "pay", security(("bearer" = ["write"])),
+    params(Name, Precondition), request_body = NewRateBody,
+    responses(
+        (status = 201, description = "It is recorded", body = RateBody,
+         headers(("ETag"), ("Location"))),
+        (status = 404),
+    )
+)]
 #[rocket::post("/pay/<name>", data = "<object>")]
-async fn record(
+pub(super) async fn record_pay(
     allowed: Allowed<Write>,
     name: Name<'_>,
     precondition: Precondition,
@@ -156,15 +221,28 @@ async fn record(
 }
 
 /// What came of an import.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportBody)]
 struct Imported {
     recorded: u64,
     unchanged: u64,
     dry_run: bool,
 }
 
+/// Record the rates of a file: all of them, or, where a line is wrong, none.
+///
+/// A CSV file (RFC 4180) of at most 16 MiB with the columns `username`, `effective_from`, `amount`,
+/// `currency`, and `note` where somebody wants to. A line that says what is recorded already
+/// changes nothing.
+#[utoipa::path(
+    post, path = "/pay", tag = "pay", security(("bearer" = ["write"])),
+    params(("dry_run" = inline(Option<bool>), Query, nullable = false,
+            description = "Do all but keep it")),
+    request_body(content = String, content_type = "text/csv"),
+    responses((status = 200, description = "They are recorded", body = Imported))
+)]
 #[rocket::post("/pay", data = "<file>")]
-async fn post_file(
+pub(super) async fn import_pay(
     allowed: Allowed<Write>,
     mut query: Query,
     file: File,
@@ -183,7 +261,7 @@ async fn post_file(
 }
 
 /// A body that is a CSV file, or why there is none.
-struct File(Result<Vec<u8>, Error>);
+pub(super) struct File(Result<Vec<u8>, Error>);
 
 #[rocket::async_trait]
 impl<'r> FromData<'r> for File {
@@ -201,6 +279,18 @@ async fn read(request: &Request<'_>, data: Data<'_>) -> Result<Vec<u8>, Error> {
         _ => return Err(Error::UnsupportedMediaType(TAKEN)),
     }
     body::read(request, data, import::LARGEST / 1024).await
+}
+
+impl IntoParams for Precondition {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let if_match = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(utoipa::openapi::Required::True)
+            .description(Some("The `ETag` of what was read, or `*`"))
+            .schema(Some(schema::text()));
+        vec![if_match.build()]
+    }
 }
 
 /// What `If-Match` asks for. A change without it is refused (RFC 6585 section 3): two who edit at

@@ -15,5 +15,6 @@ mod every_route;
 mod http;
 mod login;
 mod negotiation;
+mod openapi;
 mod token;
 mod trail;
