@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::answer::Answer;
 use super::body::{Members, Object, taken};
 use super::parameters::parse_day;
-use super::path::Name;
+use super::path::{Name, identifier};
 use super::query::Query;
 use super::schema::{self, Day as DayText, GrantReach, Moment, PermissionName};
 use crate::clock::Day;
@@ -156,6 +156,6 @@ pub(super) async fn end_grant(
     act: Act<'_>,
 ) -> Result<Status, Error> {
     query.finish()?;
-    grants::end(act, &allowed, &name.parse()?, id).await?;
+    grants::end(act, &allowed, &name.parse()?, identifier(id)?).await?;
     Ok(Status::NoContent)
 }

@@ -231,7 +231,10 @@ fn write_cursor(cursor: &Cursor) -> String {
 
 fn parse_after(text: &str, sort: Sort) -> Result<Cursor, String> {
     let (name, key) = match text.split_once(':') {
-        Some((name, key)) if sort.is_mutable() => (name, Some(key.to_owned())),
+        // PostgreSQL would fail on U+0000 rather than find nothing.
+        Some((name, key)) if sort.is_mutable() && !key.contains(char::is_control) => {
+            (name, Some(key.to_owned()))
+        }
         _ => (text, None),
     };
     let username = Username::parse(name).map_err(|_| "this is what the Link of a page gives")?;
@@ -261,6 +264,7 @@ mod tests {
         for text in ["", "Ann", "ann:1", ":x"] {
             assert!(parse_after(text, Sort::Amount).is_err(), "{text}");
         }
+        assert!(parse_after("ann:a\0b", Sort::Name).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Names in paths.
+//! Names and identifiers in paths.
 
 use rocket::request::FromParam;
 use utoipa::IntoParams;
@@ -37,4 +37,10 @@ impl Name<'_> {
     pub(super) fn parse(&self) -> Result<Username, Error> {
         Username::parse(self.0).map_err(|_| Error::NotFound)
     }
+}
+
+/// An identifier that the database may be asked for: PostgreSQL would fail on U+0000 rather than
+/// find nothing.
+pub(super) fn identifier(text: &str) -> Result<&str, Error> {
+    if text.contains(char::is_control) { Err(Error::NotFound) } else { Ok(text) }
 }

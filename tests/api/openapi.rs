@@ -136,6 +136,36 @@ async fn an_answer_that_is_not_documented_is_noticed() {
     assert_eq!(faults(Method::Get, "/me", with_field), "the header field etag is not documented");
 }
 
+/// On PostgreSQL too, whose texts cannot hold U+0000.
+#[tokio::test]
+async fn r25_a_character_that_no_text_has_is_no_failure_of_the_database() {
+    let app = TestApp::new().await;
+    app.add_user("twilio", "root").await;
+    for permission in ["read", "write", "manage"] {
+        app.add_grant("twilio", "root", permission, "org").await;
+    }
+    let root = app.user("root").await;
+    let body = |member: &str| json!({ member: "a\0b" }).to_string();
+    for (status, ask) in [
+        (400, root.get("/bearer?sort=name&after=jdoe:a%00b")),
+        (400, root.get("/bearer?sort=team&after=jdoe:%00")),
+        (400, root.get("/bearer?q=%00")),
+        (400, root.get("/users?after=%00")),
+        (400, root.get("/explain?who=%00&whom=jdoe")),
+        (404, root.get("/pay/%00")),
+        (404, root.get("/users/%00/grants")),
+        (404, root.delete("/users/jdoe/grants/a%00b")),
+        (400, root.post("/users").json(body("username"))),
+        (400, root.post("/users/jdoe/grants").json(body("reason"))),
+        (400, root.post("/pay/jdoe").field("If-Match", "*").json(body("note"))),
+        (400, root.post("/pay").field("Content-Type", "text/csv").body("username\0\n\0\n")),
+        (401, app.anonymous().post("/jwt").form("username=%00&password=%00")),
+    ] {
+        let answer = ask.send().await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+}
+
 /// Asks, and what their answers' statuses must be; each is checked against its schema when it is
 /// sent.
 struct Story<'a> {
