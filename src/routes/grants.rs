@@ -110,6 +110,7 @@ struct NewGrantBody {
     responses(
         (status = 201, description = "It is given", body = GrantBody, headers(("Location"))),
         (status = 404),
+        (status = 409),
     )
 )]
 #[rocket::post("/users/<name>/grants", data = "<object>")]

@@ -50,7 +50,7 @@ pub(super) fn routes() -> Vec<rocket::Route> {
     ),
     components(schemas(
         Problem, schema::Name, schema::Day, schema::Moment, schema::Line, schema::PermissionName,
-        schema::GrantReach, schema::Amount, schema::Currency, schema::Salary,
+        schema::GrantReach, schema::Amount, schema::Currency, schema::Salary, schema::Cursor,
     )),
     modifiers(&Bearer, &Refusals),
 )]

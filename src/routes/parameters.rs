@@ -128,7 +128,7 @@ impl IntoParams for PageParameters {
                 schema::text().enum_values(Some(sorts)),
             ),
             limit(),
-            optional("after", "The row before the page, as the `Link` gives it", schema::text()),
+            optional("after", "Where the page begins", reference::<schema::Cursor>()),
             fields,
         ]);
         parameters

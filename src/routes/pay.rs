@@ -238,7 +238,10 @@ struct Imported {
     post, path = "/pay", tag = "pay", security(("bearer" = ["write"])),
     params(("dry_run" = inline(Option<bool>), Query, nullable = false,
             description = "Do all but keep it")),
-    request_body(content = String, content_type = "text/csv"),
+    request_body(
+        content = String, content_type = "text/csv",
+        example = json!("username,effective_from,amount,currency\r\njdoe,2026-03-01,2100,USD\r\n"),
+    ),
     responses((status = 200, description = "They are recorded", body = Imported))
 )]
 #[rocket::post("/pay", data = "<file>")]
@@ -288,7 +291,7 @@ impl IntoParams for Precondition {
             .parameter_in(ParameterIn::Header)
             .required(utoipa::openapi::Required::True)
             .description(Some("The `ETag` of what was read, or `*`"))
-            .schema(Some(schema::text()));
+            .schema(Some(schema::text().examples(["*"])));
         vec![if_match.build()]
     }
 }

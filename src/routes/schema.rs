@@ -25,6 +25,13 @@ pub(super) fn or_null<T: ToSchema>() -> RefOr<Schema> {
     OneOfBuilder::new().item(null).item(reference::<T>()).into()
 }
 
+/// A name, as a part of a pattern.
+macro_rules! name {
+    () => {
+        "[a-z0-9][a-z0-9._@+-]{0,63}"
+    };
+}
+
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident = $schema:expr;)+) => {$(
         $(#[doc = $doc])+
@@ -46,23 +53,33 @@ macro_rules! kinds {
 
 kinds! {
     /// A name of a person or a team: the same only if its characters are.
-    Name = text().pattern(Some("^[a-z0-9][a-z0-9._@+-]{0,63}$"));
+    Name = text().pattern(Some(concat!("^", name!(), "$"))).examples(["jdoe"]);
     /// A calendar day, in UTC.
-    Day = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)));
+    Day = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))).examples(["2026-03-10"]);
     /// A moment, as RFC 3339 writes it; in answers always in UTC.
-    Moment = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    Moment = text()
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .examples(["2026-03-10T12:00:00Z"]);
     /// A text on one line, without spaces around it.
-    Line = text().min_length(Some(1)).max_length(Some(200)).pattern(Some(LINE));
+    Line = text()
+        .min_length(Some(1))
+        .max_length(Some(200))
+        .pattern(Some(LINE))
+        .examples(["Annual review"]);
     /// What somebody may do.
     PermissionName = text().enum_values(Some(Permission::ALL.map(Permission::name)));
     /// Whom a grant covers: the holder, one person, the members of a team, or everybody in the org.
-    GrantReach = text().pattern(Some("^(own|org|(user|team):[a-z0-9][a-z0-9._@+-]{0,63})$"));
+    GrantReach = text()
+        .pattern(Some(concat!("^(own|org|(user|team):", name!(), ")$")))
+        .examples(["own", "team:ops"]);
     /// A number with all the decimals that its currency has: `2000.00`.
-    Amount = text().pattern(Some(r"^[0-9]+(\.[0-9]+)?$"));
+    Amount = text().pattern(Some(r"^[0-9]+(\.[0-9]+)?$")).examples(["2000.00"]);
     /// The code of a currency (ISO 4217).
-    Currency = text().pattern(Some("^[A-Z]{3}$"));
+    Currency = text().pattern(Some("^[A-Z]{3}$")).examples(["USD"]);
     /// An amount as people write it: `$2000.00`, `CHF 2000.00`.
-    Salary = text();
+    Salary = text().examples(["$2000.00"]);
+    /// The row before a page, as the `Link` gives it: its user name, and what it was sorted by.
+    Cursor = text().pattern(Some(concat!("^", name!(), "(:.*)?$")));
 }
 
 /// No control characters or breaks of a line, and neither first nor last a space.
