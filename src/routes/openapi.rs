@@ -23,19 +23,21 @@ pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![openapi]
 }
 
-/// Pay, who may see it, and who has.
-///
-/// A token from `POST /jwt` goes with every request in `Authorization: Bearer …`. What it lets its
-/// bearer do is asked anew at every request; the scopes of a route are the permissions of which one
-/// is needed, over somebody.
-///
-/// Each parameter may stand once, and one that nobody knows is an error, not ignored. Errors are
-/// problem details (RFC 9457), or one sentence of plain text: at `/`, `/assets`, `/bearer`, `/jwt`,
-/// `/live` and `/ready` unless JSON is preferred, elsewhere only if it is.
+const DESCRIPTION: &str = "\
+Who may see which pay, and who has.
+
+A token from `POST /jwt` goes with every request in `Authorization: Bearer …`. What it lets its \
+bearer do is asked anew at every request. The scopes of a route are the permissions of which one \
+is needed, over somebody.
+
+A parameter may stand once, and one that nobody knows is an error. Errors are problem details \
+(RFC 9457) or one sentence of plain text: at `/`, `/assets`, `/bearer`, `/jwt`, `/live` and \
+`/ready` problem details only where `Accept` prefers JSON, elsewhere unless it prefers text.";
+
 #[derive(OpenApi)]
 #[openapi(
     // Of the interface, not of the software, which tells nobody its own.
-    info(title = "Stipend", version = "1"),
+    info(title = "Stipend", version = "1", description = DESCRIPTION),
     paths(
         jwt::log_in, jwt::log_out,
         bearer::list_pay, bearer::list_pay_by_post,

@@ -12,7 +12,7 @@ use super::body::{self, Object, taken};
 use super::parameters::{PayParameters, parse_day, parse_past};
 use super::path::Name;
 use super::query::Query;
-use super::schema::{self, Amount, Currency, Day, Moment, Salary};
+use super::schema::{self, Amount, Currency, Day, Flag, Moment, Salary};
 use crate::domain::{Line, Money};
 use crate::error::Error;
 use crate::policy::{Allowed, Read, Write};
@@ -236,7 +236,7 @@ struct Imported {
 /// changes nothing.
 #[utoipa::path(
     post, path = "/pay", tag = "pay", security(("bearer" = ["write"])),
-    params(("dry_run" = inline(Option<bool>), Query, nullable = false,
+    params(("dry_run" = inline(Option<Flag>), Query, nullable = false,
             description = "Do all but keep it")),
     request_body(
         content = String, content_type = "text/csv",

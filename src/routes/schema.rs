@@ -78,6 +78,8 @@ kinds! {
     Currency = text().pattern(Some("^[A-Z]{3}$")).examples(["USD"]);
     /// An amount as people write it: `$2000.00`, `CHF 2000.00`.
     Salary = text().examples(["$2000.00"]);
+    /// Yes or no; without a value: yes.
+    Flag = text().enum_values(Some(["true", "false", ""]));
     /// The row before a page, as the `Link` gives it: its user name, and what it was sorted by.
     Cursor = text().pattern(Some(concat!("^", name!(), "(:.*)?$")));
 }
