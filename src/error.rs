@@ -9,7 +9,8 @@ use std::io::Cursor;
 use rocket::http::{Accept, ContentType, Header, MediaType, Method, QMediaType, Status};
 use rocket::response::Responder;
 use rocket::{Request, Response, response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::auth::{GateError, IdentifyError, LogInError};
 use crate::domain::Permission;
@@ -224,7 +225,7 @@ impl<'r> Responder<'r, 'static> for Error {
         response.header(Header::new("Vary", "Accept"));
         let body = if prefers_problem(request) {
             response.header(ContentType::new("application", "problem+json"));
-            self.problem().to_string()
+            serde_json::to_string(&self.problem()).map_err(|_| Status::InternalServerError)?
         } else {
             response.header(ContentType::Plain);
             self.detail()
@@ -233,10 +234,54 @@ impl<'r> Responder<'r, 'static> for Error {
     }
 }
 
+/// Problem details (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the status says what it is.
+    r#type: &'static str,
+    /// What the status means.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// One sentence that says what to do.
+    detail: String,
+    /// What is wrong, each by itself, where something of the request's content is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<ProblemPart>,
+}
+
+/// One of the things that are wrong.
+#[derive(Debug, Serialize, ToSchema)]
+struct ProblemPart {
+    /// The line of a file, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    line: Option<u64>,
+    /// The column of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    column: Option<String>,
+    /// The member or parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<String>,
+    /// What would be right.
+    reason: String,
+}
+
+impl From<&Fault> for ProblemPart {
+    fn from(fault: &Fault) -> Self {
+        let name = Some(fault.field.clone());
+        let (column, field) = if fault.line.is_some() { (name, None) } else { (None, name) };
+        Self { line: fault.line, column, field, reason: fault.reason.clone() }
+    }
+}
+
 impl Error {
-    /// The problem details (RFC 9457): the members that it names, and, where several things are
-    /// wrong, `errors` with one object for each.
-    fn problem(&self) -> Value {
+    /// The problem details: what [`Problem`] names, and, where several things are wrong, `errors`
+    /// with one object for each.
+    fn problem(&self) -> Problem {
         let status = self.status();
         let (detail, errors) = match self {
             Self::Invalid(faults) if faults.len() > 1 => {
@@ -245,22 +290,13 @@ impl Error {
             Self::Invalid(faults) => (self.detail(), faults.as_slice()),
             _ => (self.detail(), &[][..]),
         };
-        let mut problem = json!({
-            "type": "about:blank",
-            "title": status.reason().unwrap_or("Error"),
-            "status": status.code,
-            "detail": detail,
-        });
-        if let (Some(members), false) = (problem.as_object_mut(), errors.is_empty()) {
-            let one = |fault: &Fault| match fault.line {
-                Some(line) => json!({
-                    "line": line, "column": fault.field, "reason": fault.reason,
-                }),
-                None => json!({ "field": fault.field, "reason": fault.reason }),
-            };
-            members.insert("errors".into(), errors.iter().map(one).collect());
+        Problem {
+            r#type: "about:blank",
+            title: status.reason().unwrap_or("Error"),
+            status: status.code,
+            detail,
+            errors: errors.iter().map(ProblemPart::from).collect(),
         }
-        problem
     }
 }
 

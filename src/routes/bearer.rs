@@ -1,5 +1,6 @@
 //! `/bearer`: the pay that the caller may see.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::time::Duration;
 
@@ -9,14 +10,19 @@ use rocket::response::stream::ReaderStream;
 use rocket::response::{self, Responder};
 use rocket::tokio::sync::mpsc;
 use rocket::{Request, Response, tokio};
+use utoipa::IntoResponses;
+use utoipa::openapi::header::Header as Described;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema};
+use utoipa::openapi::{Content, RefOr, ResponseBuilder};
 
 use super::answer;
-use super::parameters::PayParameters;
+use super::parameters::{PageParameters, PayParameters};
 use super::query::Query;
 use crate::error::{Error, prefers_csv};
 use crate::policy::{Allowed, Read};
 use crate::service::asked::parse_fields;
 use crate::service::export::{Field, Format, Renderer};
+use crate::service::schema::{self, reference};
 use crate::service::{Act, payroll};
 use crate::store::StoreError;
 use crate::store::disclosure::Rest;
@@ -29,11 +35,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LARGEST_WRITE: usize = 64 * 1024;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    rocket::routes![get, post]
+    rocket::routes![list_pay, list_pay_by_post]
 }
 
+/// The pay that the caller may see, as JSON or, where it is preferred, CSV.
+///
+/// Without parameters: every row, by user name.
+#[utoipa::path(
+    get, path = "/bearer", tag = "pay", security(("bearer" = ["read"])),
+    params(PageParameters), responses(Pay)
+)]
 #[rocket::get("/bearer")]
-async fn get(
+pub(super) async fn list_pay(
     allowed: Allowed<Read>,
     query: Query,
     format: Format,
@@ -42,8 +55,13 @@ async fn get(
     list(allowed, query, format, act).await
 }
 
+/// The same as by `GET`.
+#[utoipa::path(
+    post, path = "/bearer", tag = "pay", security(("bearer" = ["read"])),
+    params(PageParameters), responses(Pay)
+)]
 #[rocket::post("/bearer")]
-async fn post(
+pub(super) async fn list_pay_by_post(
     allowed: Allowed<Read>,
     query: Query,
     format: Format,
@@ -102,7 +120,7 @@ async fn list(
 }
 
 /// Rows as they are answered.
-struct Pay {
+pub(super) struct Pay {
     format: Format,
     next: Option<Header<'static>>,
     file: Option<String>,
@@ -112,6 +130,32 @@ struct Pay {
 enum Body {
     Whole(Vec<u8>),
     Parts(mpsc::Receiver<Vec<u8>>),
+}
+
+impl IntoResponses for Pay {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let row = Field::ALL.into_iter().fold(ObjectBuilder::new(), |row, field| {
+            let value: RefOr<Schema> = match field {
+                Field::Username => reference::<schema::Name>().into(),
+                Field::Name => reference::<schema::Line>().into(),
+                Field::Team => schema::or_null::<schema::Name>(),
+                Field::Salary => reference::<schema::Salary>().into(),
+                Field::Amount => reference::<schema::Amount>().into(),
+                Field::Currency => reference::<schema::Currency>().into(),
+                Field::EffectiveFrom => reference::<schema::Day>().into(),
+            };
+            row.property(field.name(), value)
+        });
+        let row = row.description(Some("The members that `fields` asks for."));
+        let rows = ArrayBuilder::new().items(row);
+        let response = ResponseBuilder::new()
+            .description("The rows. The record of who has seen them is durable already")
+            .content("application/json", Content::new(Some(rows)))
+            .content("text/csv", Content::new(Some(schema::text())))
+            .header("Link", Described::default())
+            .header("Content-Disposition", Described::default());
+        BTreeMap::from([("200".into(), response.into())])
+    }
 }
 
 impl<'r> Responder<'r, 'r> for Pay {

@@ -10,14 +10,22 @@ pub(super) fn routes() -> Vec<rocket::Route> {
 }
 
 /// The process answers.
+#[utoipa::path(
+    get, path = "/live", tag = "server",
+    responses((status = 200, description = "It does", body = String))
+)]
 #[rocket::get("/live")]
-fn live() -> &'static str {
+pub(super) fn live() -> &'static str {
     "live\n"
 }
 
 /// The database answers, and its schema is this binary's.
+#[utoipa::path(
+    get, path = "/ready", tag = "server",
+    responses((status = 200, description = "They do", body = String), (status = 503))
+)]
 #[rocket::get("/ready")]
-async fn ready(auth: &State<Auth>) -> Result<&'static str, Error> {
+pub(super) async fn ready(auth: &State<Auth>) -> Result<&'static str, Error> {
     auth.db.check().await?;
     Ok("ready\n")
 }

@@ -3,9 +3,10 @@
 use rocket::data::{Data, FromData, Outcome as DataOutcome};
 use rocket::http::{ContentType, Header, Status};
 use rocket::response::{self, Responder};
-use rocket::serde::json::json;
 use rocket::{Request, Response, State};
+use serde::Serialize;
 use std::io::Cursor;
+use utoipa::ToSchema;
 
 use super::body;
 use super::guard::Authenticated;
@@ -16,6 +17,7 @@ use crate::domain::Permission;
 use crate::error::{Error, prefers_json};
 use crate::fairings::Context;
 use crate::json::parse_object;
+use crate::service::schema::PermissionName;
 
 /// The longest password, in bytes: long enough for any sentence, and hashing is not for more.
 const LONGEST_PASSWORD: usize = 1024;
@@ -25,14 +27,73 @@ pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![log_in, log_out]
 }
 
+/// What a login sends.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is parsed member by member")]
+struct LoginBody {
+    /// `NAME` in the default org, or `ORG/NAME`.
+    username: String,
+    #[schema(max_length = 1024)]
+    password: String,
+    /// What the token is to be narrowed to; without it, it gives all that the grants give.
+    #[schema(value_type = Option<Vec<PermissionName>>, nullable = false)]
+    perms: Option<Vec<String>>,
+}
+
+/// What a login by a form sends.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is parsed field by field")]
+struct LoginForm {
+    /// `NAME` in the default org, or `ORG/NAME`.
+    username: String,
+    #[schema(max_length = 1024)]
+    password: String,
+}
+
+/// A token.
+#[derive(Serialize, ToSchema)]
+struct TokenBody<'a> {
+    access_token: &'a str,
+    #[schema(pattern = "^Bearer$")]
+    token_type: &'static str,
+    /// In seconds.
+    expires_in: u64,
+    /// Permissions, with spaces between them.
+    scope: String,
+}
+
+/// Sign in.
+#[utoipa::path(
+    post, path = "/jwt", tag = "sessions",
+    request_body(content(
+        (LoginBody = "application/json"),
+        (LoginForm = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 200, description = "`OK`, or the token again where JSON is preferred",
+         content((String = "text/plain"), (TokenBody = "application/json")),
+         headers(("access_token"))),
+        (status = 401),
+        (status = 503),
+    )
+)]
 #[rocket::post("/jwt", data = "<login>")]
-async fn log_in(login: Login, auth: &State<Auth>, context: &Context) -> Result<Issued, Error> {
+pub(super) async fn log_in(
+    login: Login,
+    auth: &State<Auth>,
+    context: &Context,
+) -> Result<Issued, Error> {
     let issued = auth.log_in(login.0?, &context.origin).await?;
     Ok(issued)
 }
 
+/// Sign out: the token's session ends.
+#[utoipa::path(
+    delete, path = "/jwt", tag = "sessions", security(("bearer" = [])),
+    responses((status = 204, description = "It has ended"))
+)]
 #[rocket::delete("/jwt")]
-async fn log_out(
+pub(super) async fn log_out(
     caller: Authenticated,
     auth: &State<Auth>,
     context: &Context,
@@ -44,13 +105,14 @@ async fn log_out(
 impl<'r> Responder<'r, 'static> for Issued {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let (content_type, body) = if prefers_json(request) {
-            let body = json!({
-                "access_token": self.token.expose(),
-                "token_type": "Bearer",
-                "expires_in": self.expires_in,
-                "scope": self.perms.join(" "),
-            });
-            (ContentType::JSON, body.to_string())
+            let body = TokenBody {
+                access_token: self.token.expose(),
+                token_type: "Bearer",
+                expires_in: self.expires_in,
+                scope: self.perms.join(" "),
+            };
+            let body = serde_json::to_string(&body).map_err(|_| Status::InternalServerError)?;
+            (ContentType::JSON, body)
         } else {
             (ContentType::Plain, "OK".to_owned())
         };
@@ -64,7 +126,7 @@ impl<'r> Responder<'r, 'static> for Issued {
 }
 
 /// The credentials of a login's body, or why there are none.
-struct Login(Result<Credentials, Error>);
+pub(super) struct Login(Result<Credentials, Error>);
 
 #[rocket::async_trait]
 impl<'r> FromData<'r> for Login {

@@ -1,6 +1,7 @@
 //! `/me`: who the caller is and what they may do; and `/explain`: who may see somebody's pay.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::Answer;
 use super::body::taken;
@@ -8,28 +9,43 @@ use super::guard::Authenticated;
 use super::query::Query;
 use crate::domain::Username;
 use crate::error::Error;
+use crate::service::schema::{Line, Name, PermissionName};
 use crate::service::shown::{ExplanationBody, GrantBody};
 use crate::service::{Act, explain, people};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    rocket::routes![me, why]
+    rocket::routes![who_am_i, explain_sight]
 }
 
 /// Who the caller is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Me {
+    #[schema(value_type = Name)]
     username: String,
+    #[schema(value_type = Name)]
     org: String,
+    #[schema(value_type = Option<Line>, required)]
     name: Option<String>,
+    #[schema(value_type = Option<Name>, required)]
     team: Option<String>,
     /// The permissions that this token gives now, over somebody.
+    #[schema(value_type = Vec<PermissionName>)]
     perms: Vec<&'static str>,
     /// The grants that give them.
     grants: Vec<GrantBody>,
 }
 
+/// Who the caller is and what they may do.
+#[utoipa::path(
+    get, path = "/me", tag = "sessions", security(("bearer" = [])),
+    responses((status = 200, description = "The caller", body = Me), (status = 404))
+)]
 #[rocket::get("/me")]
-async fn me(caller: Authenticated, query: Query, act: Act<'_>) -> Result<Answer, Error> {
+pub(super) async fn who_am_i(
+    caller: Authenticated,
+    query: Query,
+    act: Act<'_>,
+) -> Result<Answer, Error> {
     query.finish()?;
     let (person, held) = people::whoami(act, &caller.0).await?;
     let mut perms: Vec<&str> = held.iter().map(|held| held.grant.permission.name()).collect();
@@ -47,8 +63,22 @@ async fn me(caller: Authenticated, query: Query, act: Act<'_>) -> Result<Answer,
     })
 }
 
+/// Whether somebody sees somebody's pay, by which grants, and who else does.
+#[utoipa::path(
+    get, path = "/explain", tag = "people",
+    security(("bearer" = ["manage"]), ("bearer" = ["audit"])),
+    params(
+        ("who" = Name, Query, description = "Who sees"),
+        ("whom" = Name, Query, description = "Whose pay they see"),
+    ),
+    responses((status = 200, description = "The answer", body = ExplanationBody), (status = 404))
+)]
 #[rocket::get("/explain")]
-async fn why(caller: Authenticated, mut query: Query, act: Act<'_>) -> Result<Answer, Error> {
+pub(super) async fn explain_sight(
+    caller: Authenticated,
+    mut query: Query,
+    act: Act<'_>,
+) -> Result<Answer, Error> {
     let who = query.need("who", Username::parse);
     let whom = query.need("whom", Username::parse);
     query.finish()?;

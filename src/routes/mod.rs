@@ -3,10 +3,12 @@
 mod answer;
 mod bearer;
 mod body;
+mod grants;
 mod guard;
 mod health;
 mod jwt;
 mod me;
+mod openapi;
 mod page;
 mod parameters;
 mod path;
@@ -26,9 +28,11 @@ use crate::fairings;
 pub fn all() -> Vec<Route> {
     [
         bearer::routes(),
+        grants::routes(),
         health::routes(),
         jwt::routes(),
         me::routes(),
+        openapi::routes(),
         page::routes(),
         pay::routes(),
         users::routes(),
@@ -42,6 +46,7 @@ pub const PUBLIC: &[(Method, &str)] = &[
     (Method::Get, "/assets/<version>/<file..>"),
     (Method::Post, "/jwt"),
     (Method::Get, "/live"),
+    (Method::Get, "/openapi.json"),
     (Method::Get, "/ready"),
 ];
 

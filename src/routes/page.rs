@@ -36,14 +36,36 @@ pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![index, asset]
 }
 
+/// The page.
+#[utoipa::path(
+    get, path = "/", tag = "page",
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html",
+         headers(("ETag"))),
+        (status = 304, description = "It is what `If-None-Match` names", headers(("ETag"))),
+    )
+)]
 #[rocket::get("/")]
-fn index() -> Result<Asset, Error> {
+pub(super) fn index() -> Result<Asset, Error> {
     let file = FILES.by_name.get(INDEX).ok_or(Error::Internal)?;
     Ok(Asset { file, caching: "no-cache" })
 }
 
+/// A file that the page names.
+#[utoipa::path(
+    get, path = "/assets/{version}/{file}", tag = "page",
+    params(
+        ("version" = String, Path, description = "The hash over all files"),
+        ("file" = String, Path, description = "The name of the file"),
+    ),
+    responses(
+        (status = 200, description = "The file", content_type = "*/*", headers(("ETag"))),
+        (status = 304, description = "It is what `If-None-Match` names", headers(("ETag"))),
+        (status = 404),
+    )
+)]
 #[rocket::get("/assets/<version>/<file..>")]
-fn asset(version: &str, file: PathBuf) -> Result<Asset, Error> {
+pub(super) fn asset(version: &str, file: PathBuf) -> Result<Asset, Error> {
     let name = file.to_str().filter(|name| *name != INDEX && version == FILES.version);
     let file = name.and_then(|name| FILES.by_name.get(name)).ok_or(Error::NotFound)?;
     Ok(Asset { file, caching: "public, max-age=31536000, immutable" })
@@ -62,7 +84,7 @@ struct File {
     gzip: Option<Vec<u8>>,
 }
 
-struct Asset {
+pub(super) struct Asset {
     file: &'static File,
     caching: &'static str,
 }

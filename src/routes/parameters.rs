@@ -1,13 +1,19 @@
 //! The parameters with which pay is asked for.
 
 use rocket::http::Header;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{RefOr, Required};
 
 use super::answer;
 use super::query::Query;
 use crate::clock::Timestamp;
 use crate::domain::{TeamName, Username};
+use crate::service::asked::{LONGEST_SEARCH, SORTS, parse_search, parse_sort, sort_name};
 pub(super) use crate::service::asked::{parse_day, parse_past};
-use crate::service::asked::{parse_search, parse_sort, sort_name};
+use crate::service::export::Field;
+use crate::service::schema::{self, reference};
 use crate::store::pay::{Cursor, PayQuery, Sort};
 use crate::store::people::Filter;
 
@@ -76,6 +82,84 @@ impl PayParameters {
     }
 }
 
+/// `q` and `team`, described.
+pub(super) enum FilterParameters {}
+
+impl IntoParams for FilterParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let search =
+            schema::text().max_length(Some(LONGEST_SEARCH)).pattern(Some(schema::PRINTABLE));
+        vec![
+            optional("q", "Who has this in their user name, name or team", search),
+            optional("team", "The members of this team", reference::<schema::Name>()),
+        ]
+    }
+}
+
+impl IntoParams for PayParameters {
+    fn into_params(within: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut parameters = FilterParameters::into_params(within);
+        let (day, moment) = (reference::<schema::Day>(), reference::<schema::Moment>());
+        parameters.extend([
+            optional("as_of", "What holds on this day; today without it", day),
+            optional("known_at", "As it was known at this moment, which has passed", moment),
+        ]);
+        parameters
+    }
+}
+
+/// All with which a page of pay is asked for, described.
+pub(super) enum PageParameters {}
+
+impl IntoParams for PageParameters {
+    fn into_params(within: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let sorts = SORTS.iter().flat_map(|(name, _)| [(*name).to_owned(), format!("-{name}")]);
+        let fields = ArrayBuilder::new()
+            .items(schema::text().enum_values(Some(Field::ALL.map(Field::name))))
+            .min_items(Some(1))
+            .unique_items(true);
+        let mut fields = optional("fields", "The members of a row, in this order", fields);
+        fields.style = Some(ParameterStyle::Form);
+        fields.explode = Some(false);
+        let mut parameters = PayParameters::into_params(within);
+        parameters.extend([
+            optional(
+                "sort",
+                "By what, with `-` before it for the reverse",
+                schema::text().enum_values(Some(sorts)),
+            ),
+            limit(),
+            optional("after", "Where the page begins", reference::<schema::Cursor>()),
+            fields,
+        ]);
+        parameters
+    }
+}
+
+/// `limit`, described.
+pub(super) fn limit() -> Parameter {
+    let number = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(LONGEST_PAGE));
+    optional("limit", "How many rows a page has at most", number)
+}
+
+/// A parameter of a query that may be there, described.
+pub(super) fn optional(
+    name: &str,
+    description: &str,
+    schema: impl Into<RefOr<Schema>>,
+) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
 /// Takes `q` and `team`.
 pub(super) fn take_filter(query: &mut Query) -> Filter {
     let q = query.take("q", parse_search).flatten();
@@ -102,7 +186,10 @@ fn write_cursor(cursor: &Cursor) -> String {
 
 fn parse_after(text: &str, sort: Sort) -> Result<Cursor, String> {
     let (name, key) = match text.split_once(':') {
-        Some((name, key)) if sort.is_mutable() => (name, Some(key.to_owned())),
+        // PostgreSQL would fail on U+0000 rather than find nothing.
+        Some((name, key)) if sort.is_mutable() && !key.contains(char::is_control) => {
+            (name, Some(key.to_owned()))
+        }
         _ => (text, None),
     };
     let username = Username::parse(name).map_err(|_| "this is what the Link of a page gives")?;
@@ -132,6 +219,7 @@ mod tests {
         for text in ["", "Ann", "ann:1", ":x"] {
             assert!(parse_after(text, Sort::Amount).is_err(), "{text}");
         }
+        assert!(parse_after("ann:a\0b", Sort::Name).is_err());
     }
 
     #[test]

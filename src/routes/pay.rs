@@ -3,6 +3,8 @@
 use rocket::data::{Data, FromData, Outcome};
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome as GuardOutcome, Request};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 
 use super::answer::Answer;
 use super::body::{self, Object, taken};
@@ -13,24 +15,47 @@ use crate::domain::{Line, Money};
 use crate::error::Error;
 use crate::policy::{Allowed, Read, Write};
 use crate::service::import::{self, import};
+use crate::service::schema::{self, Amount, Currency, Day, Flag, Moment};
 use crate::service::shown::{HistoryBody, ImportedBody, RateBody, SumsBody};
 use crate::service::{Act, Precondition, payroll};
 use crate::store::rates::NewRate;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    rocket::routes![sums, post_file, history, record]
+    rocket::routes![sum_pay, import_pay, get_history, record_pay]
 }
 
+/// What those whom the caller may see are paid together, by currency.
+#[utoipa::path(
+    get, path = "/pay", tag = "pay", security(("bearer" = ["read"])), params(PayParameters),
+    responses((status = 200, description = "The sums", body = SumsBody))
+)]
 #[rocket::get("/pay")]
-async fn sums(allowed: Allowed<Read>, mut query: Query, act: Act<'_>) -> Result<Answer, Error> {
+pub(super) async fn sum_pay(
+    allowed: Allowed<Read>,
+    mut query: Query,
+    act: Act<'_>,
+) -> Result<Answer, Error> {
     let PayParameters { asked, .. } = PayParameters::take(&mut query, act.now());
     query.finish()?;
     let sums = payroll::sums(act, allowed, &asked).await?;
     Answer::json(&SumsBody::new(asked.as_of, &sums))
 }
 
+/// A person's pay with its history.
+#[utoipa::path(
+    get, path = "/pay/{name}", tag = "pay", security(("bearer" = ["read"])),
+    params(
+        Name,
+        ("known_at" = inline(Option<Moment>), Query, nullable = false,
+         description = "As it was known then"),
+    ),
+    responses(
+        (status = 200, description = "By day and revision", body = HistoryBody, headers(("ETag"))),
+        (status = 404),
+    )
+)]
 #[rocket::get("/pay/<name>")]
-async fn history(
+pub(super) async fn get_history(
     allowed: Allowed<Read>,
     name: Name<'_>,
     mut query: Query,
@@ -44,8 +69,34 @@ async fn history(
     Ok(Answer::json(&HistoryBody::from(&found))?.of_version(found.version))
 }
 
+/// A rate to be recorded.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is parsed member by member")]
+#[serde(deny_unknown_fields)]
+struct NewRateBody {
+    #[schema(value_type = Day)]
+    effective_from: String,
+    /// With at most as many decimals as the currency has.
+    #[schema(value_type = Amount)]
+    amount: String,
+    #[schema(value_type = Currency)]
+    currency: String,
+    #[schema(value_type = Option<schema::Line>)]
+    note: Option<String>,
+}
+
+/// Record a rate; one of the same day is superseded.
+#[utoipa::path(
+    post, path = "/pay/{name}", tag = "pay", security(("bearer" = ["write"])),
+    params(Name, Precondition), request_body = NewRateBody,
+    responses(
+        (status = 201, description = "It is recorded", body = RateBody,
+         headers(("ETag"), ("Location"))),
+        (status = 404),
+    )
+)]
 #[rocket::post("/pay/<name>", data = "<object>")]
-async fn record(
+pub(super) async fn record_pay(
     allowed: Allowed<Write>,
     name: Name<'_>,
     precondition: Precondition,
@@ -76,8 +127,23 @@ async fn record(
         .of_version(recorded.version))
 }
 
+/// Record the rates of a file: all of them, or, where a line is wrong, none.
+///
+/// A CSV file (RFC 4180) of at most 16 MiB with the columns `username`, `effective_from`, `amount`,
+/// `currency`, and `note` where somebody wants to. A line that says what is recorded already
+/// changes nothing.
+#[utoipa::path(
+    post, path = "/pay", tag = "pay", security(("bearer" = ["write"])),
+    params(("dry_run" = inline(Option<Flag>), Query, nullable = false,
+            description = "Do all but keep it")),
+    request_body(
+        content = String, content_type = "text/csv",
+        example = json!("username,effective_from,amount,currency\r\njdoe,2026-03-01,2100,USD\r\n"),
+    ),
+    responses((status = 200, description = "They are recorded", body = ImportedBody))
+)]
 #[rocket::post("/pay", data = "<file>")]
-async fn post_file(
+pub(super) async fn import_pay(
     allowed: Allowed<Write>,
     mut query: Query,
     file: File,
@@ -95,7 +161,7 @@ async fn post_file(
 }
 
 /// A body that is a CSV file, or why there is none.
-struct File(Result<Vec<u8>, Error>);
+pub(super) struct File(Result<Vec<u8>, Error>);
 
 #[rocket::async_trait]
 impl<'r> FromData<'r> for File {
@@ -113,6 +179,18 @@ async fn read(request: &Request<'_>, data: Data<'_>) -> Result<Vec<u8>, Error> {
         _ => return Err(Error::UnsupportedMediaType(TAKEN)),
     }
     body::read(request, data, import::LARGEST / 1024).await
+}
+
+impl IntoParams for Precondition {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let if_match = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(utoipa::openapi::Required::True)
+            .description(Some("The `ETag` of what was read, or `*`"))
+            .schema(Some(schema::text().examples(["*"])));
+        vec![if_match.build()]
+    }
 }
 
 /// What `If-Match` asks for. A change without it is refused (RFC 6585 section 3): two who edit at

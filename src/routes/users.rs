@@ -1,31 +1,57 @@
-//! `/users`: people and their grants, for those who manage them.
+//! `/users`: people, for those who manage them.
 
-use rocket::http::Status;
 use serde::Serialize;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{self, Answer};
-use super::body::{Members, Object, taken};
-use super::parameters::{parse_day, parse_limit, take_filter};
+use super::body::{Object, taken};
+use super::parameters::{self, FilterParameters, parse_limit, take_filter};
 use super::path::Name;
 use super::query::Query;
-use crate::domain::{Line, Reach, TeamName, Username};
+use crate::domain::{Line, TeamName, Username};
 use crate::error::Error;
 use crate::policy::{Allowed, Manage};
-use crate::service::asked::parse_permission;
-use crate::service::grants::{self, Gift};
 use crate::service::people::{self, Changes, Employee, NewPassword, NewPerson};
-use crate::service::shown::{GrantBody, PersonBody};
+use crate::service::schema;
+use crate::service::shown::PersonBody;
 use crate::service::{Act, Precondition};
 
 /// How many people are on a page where nobody asks for another number.
 const PAGE: u16 = 100;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    rocket::routes![list, add, get, change, set_password, list_grants, give_grant, end_grant]
+    rocket::routes![list_people, add_person, get_person, change_person, set_password]
 }
 
+/// `q`, `team`, `limit` and `after`, described.
+enum PeopleParameters {}
+
+impl IntoParams for PeopleParameters {
+    fn into_params(within: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut parameters = FilterParameters::into_params(within);
+        let after = schema::reference::<schema::Name>();
+        parameters.push(parameters::limit());
+        parameters.push(parameters::optional("after", "The user name before the page", after));
+        parameters
+    }
+}
+
+/// The people whom the caller manages, by user name.
+#[utoipa::path(
+    get, path = "/users", tag = "people", security(("bearer" = ["manage"])),
+    params(PeopleParameters),
+    responses(
+        (status = 200, description = "A page of people", body = Vec<PersonBody>,
+         headers(("Link"))),
+    )
+)]
 #[rocket::get("/users")]
-async fn list(allowed: Allowed<Manage>, mut query: Query, act: Act<'_>) -> Result<Answer, Error> {
+pub(super) async fn list_people(
+    allowed: Allowed<Manage>,
+    mut query: Query,
+    act: Act<'_>,
+) -> Result<Answer, Error> {
     let filter = take_filter(&mut query);
     let limit = query.take("limit", parse_limit);
     let after = query.take("after", Username::parse);
@@ -47,17 +73,46 @@ async fn list(allowed: Allowed<Manage>, mut query: Query, act: Act<'_>) -> Resul
 }
 
 /// A person who was added.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct AddedBody {
     #[serde(flatten)]
     person: PersonBody,
     /// The password that was made for them; it is told this once.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
 }
 
+/// A person to be added.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is parsed member by member")]
+#[serde(deny_unknown_fields)]
+struct NewPersonBody {
+    #[schema(value_type = schema::Name)]
+    username: String,
+    /// What they are called; makes them an employee.
+    #[schema(value_type = Option<schema::Line>)]
+    name: Option<String>,
+    /// Only for an employee.
+    #[schema(value_type = Option<schema::Name>)]
+    team: Option<String>,
+    /// Whether they are to sign in.
+    #[schema(nullable = false, default = true)]
+    user: Option<bool>,
+}
+
+/// Add a person: an employee, a user, or both; or the half that is missing of one who is there.
+#[utoipa::path(
+    post, path = "/users", tag = "people", security(("bearer" = ["manage"])),
+    request_body = NewPersonBody,
+    responses(
+        (status = 201, description = "They are added", body = AddedBody,
+         headers(("ETag"), ("Location"))),
+        (status = 409),
+    )
+)]
 #[rocket::post("/users", data = "<object>")]
-async fn add(
+pub(super) async fn add_person(
     allowed: Allowed<Manage>,
     query: Query,
     object: Object,
@@ -88,8 +143,16 @@ async fn add(
         .of_version(added.person.version))
 }
 
+/// A person.
+#[utoipa::path(
+    get, path = "/users/{name}", tag = "people", security(("bearer" = ["manage"])), params(Name),
+    responses(
+        (status = 200, description = "The person", body = PersonBody, headers(("ETag"))),
+        (status = 404),
+    )
+)]
 #[rocket::get("/users/<name>")]
-async fn get(
+pub(super) async fn get_person(
     allowed: Allowed<Manage>,
     name: Name<'_>,
     query: Query,
@@ -100,8 +163,35 @@ async fn get(
     Ok(Answer::json(&PersonBody::from(&person))?.of_version(person.version))
 }
 
+/// What is to be changed about a person; what is not there stays.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is parsed member by member")]
+#[serde(deny_unknown_fields)]
+struct PersonChanges {
+    /// What they are called; makes them an employee.
+    #[schema(value_type = Option<schema::Line>)]
+    name: Option<String>,
+    /// Their team, or null for none.
+    #[schema(value_type = Option<schema::Name>)]
+    team: Option<String>,
+    /// Whether they cannot sign in.
+    #[schema(nullable = false)]
+    disabled: Option<bool>,
+}
+
+/// Change a person.
+#[utoipa::path(
+    patch, path = "/users/{name}", tag = "people", security(("bearer" = ["manage"])),
+    params(Name, Precondition), request_body = PersonChanges,
+    responses(
+        (status = 200, description = "The person as they are now", body = PersonBody,
+         headers(("ETag"))),
+        (status = 404),
+        (status = 409),
+    )
+)]
 #[rocket::patch("/users/<name>", data = "<object>")]
-async fn change(
+pub(super) async fn change_person(
     allowed: Allowed<Manage>,
     name: Name<'_>,
     precondition: Precondition,
@@ -122,13 +212,22 @@ async fn change(
 }
 
 /// A password that was made; it is told this once.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PasswordBody {
     password: String,
 }
 
+/// Make a new password for a person; their sessions end.
+#[utoipa::path(
+    post, path = "/users/{name}/password", tag = "people", security(("bearer" = ["manage"])),
+    params(Name),
+    responses(
+        (status = 200, description = "The password", body = PasswordBody),
+        (status = 404),
+    )
+)]
 #[rocket::post("/users/<name>/password")]
-async fn set_password(
+pub(super) async fn set_password(
     allowed: Allowed<Manage>,
     name: Name<'_>,
     query: Query,
@@ -138,56 +237,4 @@ async fn set_password(
     let made = people::set_password(act, &allowed, &name.parse()?, NewPassword::Random).await?;
     let password = made.map(|password| password.expose().clone());
     Answer::json(&PasswordBody { password: taken(password)? })
-}
-
-#[rocket::get("/users/<name>/grants")]
-async fn list_grants(
-    allowed: Allowed<Manage>,
-    name: Name<'_>,
-    query: Query,
-    act: Act<'_>,
-) -> Result<Answer, Error> {
-    query.finish()?;
-    let found = grants::list(act, &allowed, &name.parse()?).await?;
-    let today = act.now().day();
-    Answer::json(&GrantBody::all(&found, today))
-}
-
-#[rocket::post("/users/<name>/grants", data = "<object>")]
-async fn give_grant(
-    allowed: Allowed<Manage>,
-    name: Name<'_>,
-    query: Query,
-    object: Object,
-    act: Act<'_>,
-) -> Result<Answer, Error> {
-    query.finish()?;
-    let gift = gift(object.0?)?;
-    let username = name.parse()?;
-    let given = grants::give(act, &allowed, &username, gift).await?;
-    let place = format!("/users/{username}/grants/{}", given.grant.grant_id);
-    let body = GrantBody::new(&given, act.now().day());
-    Ok(Answer::json(&body)?.created_at(place))
-}
-
-fn gift(mut members: Members) -> Result<Gift, Error> {
-    let permission = members.text("permission", parse_permission);
-    let reach = members.text("reach", Reach::parse);
-    let until = members.optional("until", parse_day).flatten();
-    let reason = members.text("reason", Line::parse);
-    members.finish()?;
-    Ok(Gift { permission: taken(permission)?, reach: taken(reach)?, until, reason: taken(reason)? })
-}
-
-#[rocket::delete("/users/<name>/grants/<id>")]
-async fn end_grant(
-    allowed: Allowed<Manage>,
-    name: Name<'_>,
-    id: &str,
-    query: Query,
-    act: Act<'_>,
-) -> Result<Status, Error> {
-    query.finish()?;
-    grants::end(act, &allowed, &name.parse()?, id).await?;
-    Ok(Status::NoContent)
 }

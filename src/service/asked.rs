@@ -6,7 +6,7 @@ use crate::domain::Permission;
 use crate::store::pay::Sort;
 
 /// The longest text to search for, in characters.
-const LONGEST_SEARCH: usize = 100;
+pub const LONGEST_SEARCH: usize = 100;
 
 /// Parses a day.
 pub fn parse_day(text: &str) -> Result<Day, &'static str> {
@@ -33,7 +33,8 @@ pub fn parse_search(text: &str) -> Result<Option<String>, String> {
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-const SORTS: [(&str, Sort); 6] = [
+/// What rows can be sorted by, by every name that it has.
+pub const SORTS: [(&str, Sort); 6] = [
     ("username", Sort::Username),
     ("name", Sort::Name),
     ("team", Sort::Team),

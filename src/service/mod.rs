@@ -12,6 +12,7 @@ pub mod import;
 pub mod orgs;
 pub mod payroll;
 pub mod people;
+pub mod schema;
 pub mod shown;
 
 use serde_json::{Map, Value};

@@ -1,10 +1,12 @@
 //! What both doors show as JSON: the members and their names are part of the contract.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::explain::Explanation;
 use super::import::Imported;
 use super::payroll::superseded;
+use super::schema::{self, Amount, Currency, GrantReach, Moment, PermissionName, Salary};
 use crate::clock::Day;
 use crate::domain::Username;
 use crate::store::disclosure::{History, Sum};
@@ -13,13 +15,19 @@ use crate::store::people::Person;
 use crate::store::rates::Rate;
 
 /// A person.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PersonBody {
+    #[schema(value_type = schema::Name)]
     username: String,
+    #[schema(value_type = Option<schema::Line>, required)]
     name: Option<String>,
+    #[schema(value_type = Option<schema::Name>, required)]
     team: Option<String>,
+    /// Whether they are paid.
     employee: bool,
+    /// Whether they can have a password.
     user: bool,
+    /// Whether they cannot sign in.
     disabled: bool,
 }
 
@@ -37,18 +45,25 @@ impl From<&Person> for PersonBody {
 }
 
 /// A grant with its story.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct GrantBody {
     id: String,
+    #[schema(value_type = schema::Name)]
     username: String,
+    #[schema(value_type = PermissionName)]
     permission: &'static str,
+    #[schema(value_type = GrantReach)]
     reach: String,
-    /// The last day on which it holds.
+    /// The last day on which it holds; null: without end.
+    #[schema(value_type = Option<schema::Day>, required)]
     until: Option<String>,
     reason: String,
     granted_by: String,
+    #[schema(value_type = Moment)]
     granted_at: String,
+    #[schema(required)]
     ended_by: Option<String>,
+    #[schema(value_type = Option<Moment>, required)]
     ended_at: Option<String>,
     /// Whether it holds today.
     holds: bool,
@@ -80,9 +95,11 @@ impl GrantBody {
 }
 
 /// Why somebody sees somebody's pay, and who else does.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ExplanationBody {
+    #[schema(value_type = schema::Name)]
     who: String,
+    #[schema(value_type = schema::Name)]
     whom: String,
     sees: bool,
     /// The grants by which they do.
@@ -105,16 +122,23 @@ impl ExplanationBody {
 }
 
 /// A rate. One that a later revision of its day has corrected is superseded.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RateBody {
+    #[schema(value_type = schema::Day)]
     effective_from: String,
     revision: i64,
+    #[schema(value_type = Salary)]
     salary: String,
+    #[schema(value_type = Amount)]
     amount: String,
+    #[schema(value_type = Currency)]
     currency: &'static str,
     note: String,
     recorded_by: String,
+    #[schema(value_type = Moment)]
     recorded_at: String,
+    /// Told in a history.
+    #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     superseded: Option<bool>,
 }
@@ -136,10 +160,13 @@ impl From<&Rate> for RateBody {
 }
 
 /// A person's pay with its history, by day and revision.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryBody {
+    #[schema(value_type = schema::Name)]
     username: String,
+    #[schema(value_type = Option<schema::Line>, required)]
     name: Option<String>,
+    #[schema(value_type = Option<schema::Name>, required)]
     team: Option<String>,
     rates: Vec<RateBody>,
 }
@@ -160,17 +187,21 @@ impl From<&History> for HistoryBody {
 }
 
 /// What so many are paid together in one currency.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Total {
+    #[schema(value_type = Currency)]
     currency: &'static str,
     people: i64,
+    #[schema(value_type = Amount)]
     amount: String,
+    #[schema(value_type = Salary)]
     salary: String,
 }
 
 /// What some people are paid together. Never across currencies.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SumsBody {
+    #[schema(value_type = schema::Day)]
     as_of: String,
     people: i64,
     totals: Vec<Total>,
@@ -194,7 +225,7 @@ impl SumsBody {
 }
 
 /// What came of an import.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ImportedBody {
     recorded: u64,
     unchanged: u64,

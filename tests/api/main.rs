@@ -20,6 +20,7 @@ mod model;
 mod money;
 mod negotiation;
 mod next_request;
+mod openapi;
 mod paging;
 mod pay;
 mod people;

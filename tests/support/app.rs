@@ -20,6 +20,7 @@ use stipend::config::Config;
 use stipend::entropy::SystemEntropy;
 
 use super::database::{TestDatabase, is_postgres};
+use super::openapi::Document;
 
 /// The key that signs every token of a [`TestApp`].
 pub const SECRET: &str = "vX9-tests-only-qL3mZ8rT1kW6yB4nH7cJ2sP5";
@@ -337,20 +338,24 @@ impl Ask<'_> {
         self.field("Content-Type", "application/x-www-form-urlencoded").body(body)
     }
 
-    /// The answer.
+    /// The answer, which is one that the API document allows.
     pub async fn send(self) -> Answer {
+        let (method, path) = (self.method, self.path.clone());
         let mut request = self.app.client.req(self.method, self.path).body(self.body);
         for (name, value) in self.fields {
             request.add_header(Header::new(name, value));
         }
         let response = request.dispatch().await;
         let fields = response.headers().iter();
-        Answer {
+        let answer = Answer {
             status: response.status().code,
             fields: fields.map(|field| (field.name.to_string(), field.value.to_string())).collect(),
             length: response.body().preset_size(),
             body: response.into_bytes().await.unwrap_or_default(),
-        }
+        };
+        let faults = Document::of(&self.app.client).await.faults(method, &path, &answer);
+        assert_eq!(faults, [""; 0], "{method} {path}: {answer:?}");
+        answer
     }
 }
 

@@ -4,4 +4,5 @@
 
 pub mod app;
 pub mod database;
+pub mod openapi;
 pub mod server;
