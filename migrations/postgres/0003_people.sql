@@ -20,7 +20,9 @@ CREATE FUNCTION json_each(document TEXT) RETURNS TABLE (key BIGINT, value JSON)
     LANGUAGE SQL IMMUTABLE STRICT AS
 $$ SELECT n - 1, element FROM json_array_elements(document::json) WITH ORDINALITY AS e (element, n) $$;
 
-CREATE FUNCTION raise_access_version() RETURNS TRIGGER LANGUAGE plpgsql AS
+-- Whoever changes a grant, from whatever search path, changes this schema's org.
+CREATE FUNCTION raise_access_version() RETURNS TRIGGER LANGUAGE plpgsql
+    SET search_path FROM CURRENT AS
 $$ BEGIN
     UPDATE orgs SET access_version = access_version + 1 WHERE org IN (SELECT org FROM changed);
     RETURN NULL;
