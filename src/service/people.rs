@@ -211,7 +211,8 @@ async fn change_employee(
     }
     let now = act.now();
     let team = changes.team.clone().unwrap_or_else(|| person.team.clone());
-    enter_team(allowed.principal(), account, person.team.as_ref(), team.as_ref(), now.day())?;
+    let employee = person.is_employee.then_some(person);
+    enter_team(allowed.principal(), account, employee, team.as_ref(), now.day())?;
     match (&changes.full_name, &person.full_name) {
         (Some(name), None) => {
             people::add_employee(tx.access(), account, name, team.as_ref(), now).await?;
@@ -238,20 +239,21 @@ async fn change_employee(
 }
 
 /// Who moves somebody into a team manages that team, and does not come to hold by it what they do
-/// not hold: a team is a reach.
+/// not hold: a team is a reach. Over who becomes an employee now, there is nothing to hold yet.
 fn enter_team(
     mover: &Principal,
     moved: &Account,
-    from: Option<&TeamName>,
+    employee: Option<&Person>,
     to: Option<&TeamName>,
     today: Day,
 ) -> Result<(), Refused> {
+    let from = employee.and_then(|employee| employee.team.as_ref());
     let Some(to) = to.filter(|to| from != Some(*to)) else {
         return Ok(());
     };
     let (team, one) = (Reach::Team(to.clone()), Reach::User(moved.username.clone()));
     mover.holds(Permission::Manage, &moved.username, &team, None, Some(today))?;
-    if from.is_none() {
+    if employee.is_none() {
         return Ok(());
     }
     for grant in mover.grants().iter().filter(|grant| grant.reach == team) {

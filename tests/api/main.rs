@@ -21,5 +21,6 @@ mod money;
 mod negotiation;
 mod next_request;
 mod paging;
+mod teams;
 mod token;
 mod trail;
