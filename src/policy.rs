@@ -123,6 +123,13 @@ impl Principal {
         Self { account, session_id, perms, standing }
     }
 
+    /// The same person with these grants, whatever a token narrows them to.
+    pub fn with_all(&self, grants: Vec<Grant>) -> Self {
+        let perms = Permission::ALL.map(|permission| permission.name().to_owned());
+        let standing = Standing { grants, version: self.standing.version };
+        Self::with(self.account.clone(), self.session_id.clone(), perms.to_vec(), standing)
+    }
+
     /// Who is asking.
     pub fn account(&self) -> &Account {
         &self.account

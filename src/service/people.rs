@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 
 use super::grants::keep_a_manager;
 use super::{Act, Precondition, Refused, in_org};
-use crate::clock::Day;
 use crate::config::Secret;
 use crate::domain::{Account, Line, Permission, Reach, TeamName, Username};
 use crate::entropy::random_id;
@@ -134,7 +133,7 @@ pub async fn add(
     let today = Some(now.day());
     allowed.principal().holds(Permission::Manage, &new.username, &one, team, today)?;
     if let Some(Employee { full_name, team }) = &new.employee {
-        enter_team(allowed.principal(), &account, None, team.as_ref(), now.day())?;
+        enter_team(act, &mut tx, &allowed, &account, None, team.as_ref()).await?;
         if !people::add_employee(tx.access(), &account, full_name, team.as_ref(), now).await? {
             return Err(Refused::Exists(format!("the employee {}", new.username)));
         }
@@ -211,7 +210,8 @@ async fn change_employee(
     }
     let now = act.now();
     let team = changes.team.clone().unwrap_or_else(|| person.team.clone());
-    enter_team(allowed.principal(), account, person.team.as_ref(), team.as_ref(), now.day())?;
+    let employee = person.is_employee.then_some(person);
+    enter_team(act, tx, allowed, account, employee, team.as_ref()).await?;
     match (&changes.full_name, &person.full_name) {
         (Some(name), None) => {
             people::add_employee(tx.access(), account, name, team.as_ref(), now).await?;
@@ -237,22 +237,29 @@ async fn change_employee(
 }
 
 /// Who moves somebody into a team manages that team, and does not come to hold by it what they do
-/// not hold: a team is a reach.
-fn enter_team(
-    mover: &Principal,
+/// not hold: a team is a reach. Over who becomes an employee now, there is nothing to hold yet.
+async fn enter_team(
+    act: Act<'_>,
+    tx: &mut Tx,
+    allowed: &Allowed<Manage>,
     moved: &Account,
-    from: Option<&TeamName>,
+    employee: Option<&Person>,
     to: Option<&TeamName>,
-    today: Day,
 ) -> Result<(), Refused> {
+    let (mover, today) = (allowed.principal(), act.now().day());
+    let from = employee.and_then(|employee| employee.team.as_ref());
     let Some(to) = to.filter(|to| from != Some(*to)) else {
         return Ok(());
     };
     let (team, one) = (Reach::Team(to.clone()), Reach::User(moved.username.clone()));
     mover.holds(Permission::Manage, &moved.username, &team, None, Some(today))?;
-    if from.is_none() {
+    if employee.is_none() {
         return Ok(());
     }
+    // All that they hold, also what the token of this request leaves out.
+    let held = grants::list(tx.access(), mover.account()).await?;
+    let held = held.into_iter().filter(|record| record.holds_on(today)).map(|record| record.grant);
+    let mover = mover.with_all(held.collect());
     for grant in mover.grants().iter().filter(|grant| grant.reach == team) {
         mover.holds(grant.permission, &moved.username, &one, from, Some(today))?;
     }

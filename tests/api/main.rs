@@ -24,5 +24,6 @@ mod openapi;
 mod paging;
 mod pay;
 mod people;
+mod teams;
 mod token;
 mod trail;

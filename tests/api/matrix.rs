@@ -35,9 +35,9 @@ impl World {
                 app.add_user(org, name).await;
             }
         }
-        let rate = |org: &str, name: &str, minor: i64, currency: &str| {
+        let rate = |org: &str, name: &str, day: &str, minor: i64, currency: &str| {
             format!(
-                "INSERT INTO rates VALUES ('{org}', '{name}', '2024-01-01', 1, {minor}, \
+                "INSERT INTO rates VALUES ('{org}', '{name}', '{day}', 1, {minor}, \
                  '{currency}', '', 'test', 0);"
             )
         };
@@ -53,16 +53,16 @@ impl World {
                 sql += &employee("acme", full_name, *team);
             }
             if let Some((minor, currency, _)) = pay {
-                sql += &rate("acme", name, *minor, currency);
+                sql += &rate("acme", name, "2024-01-01", *minor, currency);
             }
             // In zeta everybody is paid, and those who are in no team or in dev are in ops.
             let team = if *team == Some("ops") { "dev" } else { "ops" };
             sql += &employee("zeta", "Zeta", Some(team));
-            sql += &rate("zeta", name, 9_000_000 + i64::try_from(n).unwrap(), "USD");
+            sql += &rate("zeta", name, "2025-01-01", 9_000_000 + i64::try_from(n).unwrap(), "USD");
         }
         sql += "INSERT INTO employees (org, username, full_name, team, created_at) \
                 VALUES ('zeta', 'zoe', 'Zoe', 'ops', 0);";
-        sql += &rate("zeta", "zoe", 9_999_999, "USD");
+        sql += &rate("zeta", "zoe", "2025-01-01", 9_999_999, "USD");
         for grant in others() {
             sql += &grant.sql("acme");
         }
@@ -135,6 +135,11 @@ impl World {
             Expected::Shows(value) => {
                 assert_eq!(answer.status, 200, "{cell}: {answer:?}");
                 assert_eq!(&shape(op, &answer.json()), value, "{cell}");
+                if op == Op::History {
+                    // The version counts the rates of this person, and nobody else's.
+                    let rates = answer.json()["rates"].as_array().unwrap().len();
+                    assert_eq!(answer.field("ETag"), Some(&*format!("\"{rates}\"")), "{cell}");
+                }
             }
         }
     }
@@ -314,4 +319,22 @@ async fn r3_a_narrowed_token_shows_exactly_what_both_it_and_the_grants_say() {
         }
     }
     hold_all(all).await;
+}
+
+#[tokio::test]
+async fn r17_whatever_a_disabled_user_holds_is_worth_nothing() {
+    let world = World::new().await;
+    let everything = PERMISSIONS.map(|permission| Grant::of("ann", permission, "org"));
+    let caller = world.assume(&Role::new(everything.to_vec())).await;
+    let disable = "UPDATE users SET disabled_at = 1 WHERE org = 'acme' AND username = 'ann'";
+    world.app.database.execute(disable).await;
+    for path in ["/bearer", "/pay", "/users", "/me"] {
+        assert_eq!(caller.get(path).send().await.status, 401, "{path}");
+    }
+    for op in OPS {
+        for target in TARGETS {
+            let answer = op.ask(&caller, target).send().await;
+            assert_eq!(answer.status, 401, "{op:?} {target}: {answer:?}");
+        }
+    }
 }

@@ -436,6 +436,8 @@ async fn check(
                 |it: &&Rate| (it.org, it.name) == (who.0, *whom) && it.recorded_at <= known_at;
             let mut rates: Vec<&Rate> = case.rates.iter().filter(known).collect();
             rates.sort_by_key(|rate| (rate.day, rate.revision));
+            let all = case.rates.iter().filter(|it| (it.org, it.name) == (who.0, *whom)).count();
+            assert_eq!(answer.field("ETag"), Some(&*format!("\"{all}\"")), "{what}");
             let told = answer.json();
             assert_eq!(told["name"], *person.full_name, "{what}");
             assert_eq!(told["team"], json!(person.team), "{what}");

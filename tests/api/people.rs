@@ -199,6 +199,8 @@ async fn r50_a_move_into_a_team_gives_the_mover_nothing() {
     app.set_team("acme", "dee", "hr").await;
     let cyd = app.user("acme/cyd").await;
     assert_eq!(patch(&cyd, "/users/bob", "*", json!({ "team": "dev" })).await.status, 403);
+    let narrowed = app.narrowed_user("acme/cyd", &["manage"]).await;
+    assert_eq!(patch(&narrowed, "/users/bob", "*", json!({ "team": "dev" })).await.status, 403);
     assert_eq!(patch(&cyd, "/users/bob", "*", json!({ "team": "hr" })).await.status, 200);
     app.add_user("acme", "fay").await;
     app.add_grant("acme", "fay", "manage", "team:hr").await;
