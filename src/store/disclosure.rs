@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::audit::{self, Action, Origin, Record, Subjects};
 use super::pay::{Chunk, Cursor, PayQuery, Sink};
 use super::people::{self, Person};
-use super::rates::{self, Rate};
+use super::rates::{self, Part, Rate};
 use super::{Db, StoreError, Tx, orgs, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{Account, Money, Username};
@@ -87,7 +87,7 @@ pub struct Rest {
 impl Rest {
     /// Hands over the rows, chunk by chunk, until the sink wants no more.
     pub async fn send_to(mut self, sink: &mut impl Sink) -> Result<(), StoreError> {
-        each_chunk(&mut self.snapshot, &self.allowed, &self.asked, sink).await
+        each_chunk(&mut self.snapshot, &self.allowed, &self.asked, Part::Row, sink).await
     }
 }
 
@@ -126,7 +126,7 @@ pub async fn pay(
         let mut snapshot = None;
         if large {
             let mut tx = db.snapshot().await?;
-            each_chunk(&mut tx, &allowed, &asked, &mut subjects).await?;
+            each_chunk(&mut tx, &allowed, &asked, Part::Name, &mut subjects).await?;
             snapshot = Some(tx);
         }
         match record(db, &allowed, subjects, purpose).await? {
@@ -151,7 +151,7 @@ pub async fn sums(
     for _ in 0..ATTEMPTS {
         let mut totals = Totals::default();
         let mut tx = db.snapshot().await?;
-        each_chunk(&mut tx, &allowed, asked, &mut totals).await?;
+        each_chunk(&mut tx, &allowed, asked, Part::Row, &mut totals).await?;
         drop(tx);
         let Totals { subjects, sums, failed } = totals;
         if let Some(error) = failed {
@@ -269,21 +269,26 @@ async fn read(
     Ok((rows, next, false))
 }
 
+/// Every row, or, where that is all that is wanted and can be had for less, every name.
 async fn each_chunk(
     snapshot: &mut Tx,
     allowed: &Allowed<Read>,
     asked: &PayQuery,
+    part: Part,
     sink: &mut impl Sink,
 ) -> Result<(), StoreError> {
-    if let Some(key) = asked.sort.key() {
+    // In whatever order the names come, they are the same, unless a cursor says from where on.
+    if let Some(key) = asked.sort.key()
+        && (part == Part::Row || asked.after.is_some())
+    {
         return rates::all_by_key(snapshot.access(), allowed, asked, key, CHUNK, sink).await;
     }
     let after = asked.after.as_ref().map(|cursor| cursor.username.as_str()).unwrap_or_default();
-    let mut next = rates::scan(snapshot.access(), allowed, asked, after, CHUNK).await?;
+    let mut next = rates::scan(snapshot.access(), allowed, asked, part, after, CHUNK).await?;
     while let (rows, Some(last)) = next {
         // The database is asked for the next rows while these are taken.
         let (found, wants_more) = tokio::join!(
-            rates::scan(snapshot.access(), allowed, asked, &last, CHUNK),
+            rates::scan(snapshot.access(), allowed, asked, part, &last, CHUNK),
             sink.take(rows)
         );
         if !wants_more {
