@@ -25,4 +25,5 @@ BEGIN UPDATE orgs SET access_version = access_version + 1 WHERE org = NEW.org; E
 CREATE TRIGGER grants_deleted_raise_the_version AFTER DELETE ON grants
 BEGIN UPDATE orgs SET access_version = access_version + 1 WHERE org = OLD.org; END;
 CREATE TRIGGER team_changes_raise_the_version AFTER UPDATE OF team ON employees
+WHEN OLD.team IS NOT NEW.team
 BEGIN UPDATE orgs SET access_version = access_version + 1 WHERE org = NEW.org; END;

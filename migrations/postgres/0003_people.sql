@@ -14,24 +14,23 @@ CREATE INDEX employees_of_team ON employees (org, team, username) WHERE team IS 
 
 ALTER TABLE audit ADD COLUMN detail TEXT NOT NULL DEFAULT '{}';
 
--- The elements of a JSON array with their positions, as SQLite's function of this name gives them,
--- so that one text of a statement takes a batch of rows on both databases.
-CREATE FUNCTION json_each(document TEXT) RETURNS TABLE (key BIGINT, value JSON)
+-- The elements of a JSON array of texts with their positions, as SQLite's function of this name gives
+-- them, so that one text of a statement takes a batch of rows on both databases.
+CREATE FUNCTION json_each(document TEXT) RETURNS TABLE (key BIGINT, value TEXT)
     LANGUAGE SQL IMMUTABLE STRICT AS
-$$ SELECT n - 1, element FROM json_array_elements(document::json) WITH ORDINALITY AS e (element, n) $$;
+$$ SELECT n - 1, element
+     FROM json_array_elements_text(document::json) WITH ORDINALITY AS e (element, n) $$;
 
 -- Whoever changes a grant, from whatever search path, changes this schema's org.
 CREATE FUNCTION raise_access_version() RETURNS TRIGGER LANGUAGE plpgsql
     SET search_path FROM CURRENT AS
 $$ BEGIN
-    UPDATE orgs SET access_version = access_version + 1 WHERE org IN (SELECT org FROM changed);
+    UPDATE orgs SET access_version = access_version + 1
+     WHERE org = CASE TG_OP WHEN 'DELETE' THEN OLD.org ELSE NEW.org END;
     RETURN NULL;
 END $$;
-CREATE TRIGGER grants_given_raise_the_version AFTER INSERT ON grants
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION raise_access_version();
-CREATE TRIGGER grants_changed_raise_the_version AFTER UPDATE ON grants
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION raise_access_version();
-CREATE TRIGGER grants_deleted_raise_the_version AFTER DELETE ON grants
-    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION raise_access_version();
-CREATE TRIGGER employees_changed_raise_the_version AFTER UPDATE ON employees
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION raise_access_version();
+CREATE TRIGGER grants_raise_the_version AFTER INSERT OR UPDATE OR DELETE ON grants
+    FOR EACH ROW EXECUTE FUNCTION raise_access_version();
+CREATE TRIGGER team_changes_raise_the_version AFTER UPDATE OF team ON employees
+    FOR EACH ROW WHEN (OLD.team IS DISTINCT FROM NEW.team)
+    EXECUTE FUNCTION raise_access_version();

@@ -6,6 +6,6 @@ mod text;
 mod user;
 
 pub use grant::{InvalidReach, Permission, Reach};
-pub use money::{InvalidMoney, Money};
+pub use money::{InvalidMoney, Money, Total};
 pub use text::{InvalidLine, Line};
 pub use user::{Account, InvalidName, OrgName, TeamName, Username};

@@ -55,8 +55,7 @@ fn decimals(exponent: u16) -> String {
 }
 
 impl Money {
-    /// The largest amount, in the smallest unit: nine hundred times all the money there is, and
-    /// small enough that a thousand of them can be summed.
+    /// The largest amount, in the smallest unit: more than anybody is paid in any currency.
     pub const MOST: i64 = 9_000_000_000_000_000;
 
     /// Parses an amount in the currency of that code: digits, and after a point as many decimals
@@ -87,17 +86,6 @@ impl Money {
         Ok(Self { minor: minor.ok_or_else(too_large)?, currency })
     }
 
-    /// Nothing, in the same currency.
-    pub fn none(self) -> Self {
-        Self { minor: 0, ..self }
-    }
-
-    /// The sum, if the currencies are the same and it is not too large.
-    pub fn plus(self, other: Self) -> Option<Self> {
-        let minor = self.minor.checked_add(other.minor).filter(|_| self.currency == other.currency);
-        Some(Self { minor: minor?, ..self })
-    }
-
     /// The amount in the currency's smallest unit.
     pub fn minor(self) -> i64 {
         self.minor
@@ -109,6 +97,51 @@ impl Money {
     }
 
     /// The amount as a number with all its decimals and nothing else: `2000.00`.
+    pub fn amount(self) -> String {
+        Total::of(self).amount()
+    }
+
+    /// An amount in the smallest unit of the currency of that code; `None` if ISO 4217 has no
+    /// such code, or gives it no smallest unit (as to gold).
+    pub fn from_minor(minor: i64, code: &str) -> Option<Self> {
+        let currency = Currency::from_code(code)?;
+        currency.exponent()?;
+        Some(Self { minor, currency })
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Total::of(*self).fmt(f)
+    }
+}
+
+/// A sum of amounts in one currency, which is written like them, and has room for more than there
+/// can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    minor: i128,
+    currency: Currency,
+}
+
+impl Total {
+    /// One amount.
+    pub fn of(money: Money) -> Self {
+        Self { minor: money.minor.into(), currency: money.currency }
+    }
+
+    /// The sum; none if the currencies differ.
+    pub fn plus(self, money: Money) -> Option<Self> {
+        let minor = self.minor.checked_add(money.minor.into())?;
+        (self.currency == money.currency).then_some(Self { minor, ..self })
+    }
+
+    /// The currency's ISO 4217 code.
+    pub fn currency(self) -> &'static str {
+        self.currency.code()
+    }
+
+    /// The sum as a number with all its decimals and nothing else: `2000.00`.
     pub fn amount(self) -> String {
         let sign = if self.minor < 0 { "-" } else { "" };
         format!("{sign}{}", self.digits())
@@ -122,17 +155,9 @@ impl Money {
         }
         digits
     }
-
-    /// An amount in the smallest unit of the currency of that code; `None` if ISO 4217 has no
-    /// such code, or gives it no smallest unit (as to gold).
-    pub fn from_minor(minor: i64, code: &str) -> Option<Self> {
-        let currency = Currency::from_code(code)?;
-        currency.exponent()?;
-        Some(Self { minor, currency })
-    }
 }
 
-impl fmt::Display for Money {
+impl fmt::Display for Total {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.minor < 0 { "-" } else { "" };
         match self.currency {

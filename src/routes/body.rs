@@ -108,6 +108,15 @@ impl Members {
         None
     }
 
+    /// A text that may be there, parsed.
+    pub(super) fn text_if_there<T, E: ToString>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if self.object.contains_key(name) { self.text(name, parse) } else { None }
+    }
+
     /// A text that may be there, or null, parsed: none if it is not there.
     pub(super) fn optional<T, E: ToString>(
         &mut self,

@@ -90,7 +90,7 @@ impl IntoParams for FilterParameters {
         let search =
             schema::text().max_length(Some(LONGEST_SEARCH)).pattern(Some(schema::PRINTABLE));
         vec![
-            optional("q", "Who has this in their user name, name or team", search),
+            optional("q", "Who has this in their user name or name", search),
             optional("team", "The members of this team", reference::<schema::Name>()),
         ]
     }

@@ -169,7 +169,7 @@ pub(super) async fn get_person(
 #[serde(deny_unknown_fields)]
 struct PersonChanges {
     /// What they are called; makes them an employee.
-    #[schema(value_type = Option<schema::Line>)]
+    #[schema(value_type = Option<schema::Line>, nullable = false)]
     name: Option<String>,
     /// Their team, or null for none.
     #[schema(value_type = Option<schema::Name>)]
@@ -202,7 +202,7 @@ pub(super) async fn change_person(
     query.finish()?;
     let mut members = object.0?;
     let changes = Changes {
-        full_name: members.optional("name", Line::parse).flatten(),
+        full_name: members.text_if_there("name", Line::parse),
         team: members.optional("team", TeamName::parse),
         disabled: members.flag("disabled"),
     };

@@ -10,7 +10,7 @@ use super::asked::parse_day;
 use super::{Act, Fault, Refused};
 use crate::clock::Day;
 use crate::domain::{Line, Money, Username};
-use crate::policy::{Allowed, Write};
+use crate::policy::{Allowed, Read, Write};
 use crate::store::audit::{self, Action, Record, Subjects};
 use crate::store::orgs;
 use crate::store::rates::{self, Batch, NewRate};
@@ -19,6 +19,8 @@ use crate::store::rates::{self, Batch, NewRate};
 pub const LARGEST: u64 = 16 * 1024 * 1024;
 /// How many lines go to the database at a time.
 const BATCH: usize = 2000;
+/// How many faults are told, so that no file takes all memory: nobody reads more.
+const FAULTS: usize = 10_000;
 /// The columns that a file must have.
 const REQUIRED: [&str; 4] = ["username", "effective_from", "amount", "currency"];
 /// The column that it may have.
@@ -33,7 +35,9 @@ pub struct Imported {
     pub unchanged: u64,
 }
 
-/// Records the rates of a file in one transaction; or, as a dry run, does all but keep them.
+/// Records the rates of a file in one transaction; or, as a dry run, does all but keep them. Either
+/// is on record: whether a line says what is recorded already is something to know. So only who may
+/// read the pay of the whole org is told; to others all lines are recorded.
 /// `progress` is told how many lines have been recorded, of how many.
 pub async fn import(
     act: Act<'_>,
@@ -45,13 +49,17 @@ pub async fn import(
     let parsed = tokio::task::spawn_blocking(move || parse(&file)).await;
     let Parsed { batches, mut faults } =
         parsed.map_err(|_| Refused::invalid("file", "it cannot be read"))?;
+    if faults.len() >= FAULTS {
+        return Err(Refused::Invalid(faults));
+    }
     let lines: usize = batches.iter().map(|(_, batch)| batch.len()).sum();
-    let now = act.now();
     let org = allowed.account().org.clone();
 
     let mut tx = act.db.begin().await?;
-    orgs::lock(tx.access(), &org).await?;
+    orgs::raise_version(tx.access(), &org).await?;
     let allowed = act.renew(&mut tx, allowed).await?;
+    // Only now, since others may have recorded while this waited for its turn.
+    let now = act.now();
     for (numbers, batch) in &batches {
         let strangers = rates::strangers(tx.access(), &allowed, batch).await?;
         let numbers = strangers.iter().filter_map(|at| numbers.get(usize::try_from(*at).ok()?));
@@ -72,14 +80,21 @@ pub async fn import(
         done += batch.len();
         progress(done, lines);
     }
-    let unchanged = u64::try_from(lines).unwrap_or(u64::MAX).saturating_sub(recorded);
-    if !dry_run {
-        let mut record = Record::by(&allowed, Action::ImportPay, now, act.origin);
-        let detail = json!({ "recorded": recorded, "unchanged": unchanged });
-        record.detail = detail.as_object().cloned().unwrap_or_default();
-        audit::append_all(tx.access(), &record, subjects).await?;
-        tx.commit().await?;
+    let all = u64::try_from(lines).unwrap_or(u64::MAX);
+    let reads_all = allowed.principal().allow::<Read>(now.day());
+    if !reads_all.is_ok_and(|reads| reads.visibility().whole_org()) {
+        recorded = all;
     }
+    let unchanged = all.saturating_sub(recorded);
+    if dry_run {
+        drop(tx);
+        tx = act.db.begin().await?;
+    }
+    let mut record = Record::by(&allowed, Action::ImportPay, now, act.origin);
+    let detail = json!({ "recorded": recorded, "unchanged": unchanged, "dry_run": dry_run });
+    record.detail = detail.as_object().cloned().unwrap_or_default();
+    audit::append_all(tx.access(), &record, subjects).await?;
+    tx.commit().await?;
     Ok(Imported { recorded, unchanged })
 }
 
@@ -91,7 +106,7 @@ struct Parsed {
 }
 
 impl Parsed {
-    fn push(&mut self, number: u64, username: &Username, rate: NewRate) {
+    fn push(&mut self, number: u64, username: &Username, rate: &NewRate) {
         if self.batches.last().is_none_or(|(_, batch)| batch.len() == BATCH) {
             self.batches.push(Default::default());
         }
@@ -102,6 +117,9 @@ impl Parsed {
     }
 
     fn fault(&mut self, line: u64, field: &str, reason: impl ToString) {
+        if self.faults.len() >= FAULTS {
+            return;
+        }
         self.faults.push(Fault { line: Some(line), ..Fault::new(field, reason) });
     }
 }
@@ -126,8 +144,12 @@ fn parse(file: &[u8]) -> Parsed {
         return parsed;
     };
     let mut seen: HashMap<(Username, Day), u64> = HashMap::new();
-    while matches!(reader.read_byte_record(&mut record), Ok(true)) {
-        let number = record.position().map_or(0, csv::Position::line);
+    // A file whose lines end in CR alone has one line for the reader.
+    let has_lines = file.contains(&b'\n');
+    while parsed.faults.len() < FAULTS && matches!(reader.read_byte_record(&mut record), Ok(true)) {
+        let number = record
+            .position()
+            .map_or(0, |position| if has_lines { position.line() } else { position.record() + 1 });
         let Some((username, rate)) = header.line(&record, number, &mut parsed) else {
             continue;
         };
@@ -139,7 +161,12 @@ fn parse(file: &[u8]) -> Parsed {
             );
             continue;
         }
-        parsed.push(number, &username, rate);
+        parsed.push(number, &username, &rate);
+    }
+    // RFC 4180 knows quotes in pairs only; the reader takes what comes after the last one as text.
+    if file.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
+        let last = record.position().map_or(0, csv::Position::line);
+        parsed.fault(last, "line", "a quote is opened and never closed: the file may be cut off");
     }
     if parsed.batches.is_empty() && parsed.faults.is_empty() {
         parsed.fault(2, "file", "there is no line after the one that names the columns");

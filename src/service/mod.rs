@@ -66,7 +66,7 @@ pub enum Refused {
     /// The permission is missing.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// Somebody would give, or take, more than they hold.
+    /// Somebody would give more than they hold.
     #[error(transparent)]
     MoreThanHeld(#[from] MoreThanHeld),
     /// There is no such thing, or the caller's grants do not reach it.

@@ -132,6 +132,10 @@ pub async fn add(
     let one = Reach::User(new.username.clone());
     let today = Some(now.day());
     allowed.principal().holds(Permission::Manage, &new.username, &one, team, today)?;
+    if hash.is_some() && there.as_ref().is_some_and(|person| person.is_employee) {
+        // The user will read their own pay, and whoever is told the password could sign in as them.
+        allowed.principal().holds(Permission::Read, &new.username, &one, team, None)?;
+    }
     if let Some(Employee { full_name, team }) = &new.employee {
         enter_team(act, &mut tx, &allowed, &account, None, team.as_ref()).await?;
         if !people::add_employee(tx.access(), &account, full_name, team.as_ref(), now).await? {
@@ -187,6 +191,9 @@ pub async fn change(
     if let Some(disable) = changes.disabled {
         if !person.is_user {
             return Err(Refused::invalid("disabled", format!("{username} does not sign in")));
+        }
+        if !disable {
+            holds_all_of(act, &mut tx, &allowed, &person).await?;
         }
         if disable != person.disabled_at.is_some() {
             set_disabled(act, &mut tx, &allowed, &account, disable).await?;
@@ -261,7 +268,7 @@ async fn enter_team(
     let held = held.into_iter().filter(|record| record.holds_on(today)).map(|record| record.grant);
     let mover = mover.with_all(held.collect());
     for grant in mover.grants().iter().filter(|grant| grant.reach == team) {
-        mover.holds(grant.permission, &moved.username, &one, from, Some(today))?;
+        mover.holds(grant.permission, &moved.username, &one, from, grant.until)?;
     }
     Ok(())
 }
@@ -301,28 +308,40 @@ pub async fn set_password(
     let allowed = act.renew(&mut tx, allowed).await?;
     let person = people::find_reached(tx.access(), &allowed, username).await?;
     let person = person.filter(|person| person.is_user).ok_or(Refused::NotFound)?;
-    let held = grants::list(tx.access(), &account).await?;
-    for record in held.iter().filter(|record| record.holds_on(now.day())) {
-        let grant = &record.grant;
-        let named = match &grant.reach {
-            Reach::User(name) => people::find(tx.access(), &in_org(&account.org, name)).await?,
-            Reach::Own => Some(person.clone()),
-            Reach::Team(_) | Reach::Org => None,
-        };
-        // Every user has this one, so that without it nobody could help who has forgotten theirs;
-        // and a user whose password has been set by another notices, as does the trail.
-        if (grant.permission, &grant.reach) == (Permission::Read, &Reach::Own) {
-            continue;
-        }
-        let team = named.as_ref().and_then(|person| person.team.as_ref());
-        let until = grant.until;
-        allowed.principal().holds(grant.permission, username, &grant.reach, team, until)?;
-    }
+    holds_all_of(act, &mut tx, &allowed, &person).await?;
     users::set_password_hash(tx.access(), &account, &hash).await?;
     sessions::end_all(tx.access(), &account, now).await?;
     act.record(&mut tx, &allowed, Action::SetPassword, username, Map::new()).await?;
     tx.commit().await?;
     Ok(told)
+}
+
+/// Refuses what would let the caller do, or have done, all that somebody's grants permit, unless
+/// the caller holds it too.
+async fn holds_all_of(
+    act: Act<'_>,
+    tx: &mut Tx,
+    allowed: &Allowed<Manage>,
+    person: &Person,
+) -> Result<(), Refused> {
+    let account = in_org(&allowed.account().org, &person.username);
+    let held = grants::list(tx.access(), &account).await?;
+    for record in held.iter().filter(|record| record.holds_on(act.now().day())) {
+        let grant = &record.grant;
+        // Every user has this one, so that without it nobody could help who has forgotten theirs;
+        // and a user whose password has been set by another notices, as does the trail.
+        if (grant.permission, &grant.reach) == (Permission::Read, &Reach::Own) {
+            continue;
+        }
+        let named = match &grant.reach {
+            Reach::User(name) => people::find(tx.access(), &in_org(&account.org, name)).await?,
+            Reach::Own => Some(person.clone()),
+            Reach::Team(_) | Reach::Org => None,
+        };
+        let (team, until) = (named.as_ref().and_then(|person| person.team.as_ref()), grant.until);
+        allowed.principal().holds(grant.permission, &person.username, &grant.reach, team, until)?;
+    }
+    Ok(())
 }
 
 /// A hash of a new password, and the password, if it was made here.

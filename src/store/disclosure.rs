@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::audit::{self, Action, Origin, Record, Subjects};
-use super::pay::{Chunk, Cursor, PayQuery, Sink};
+use super::pay::{Chunk, Cursor, PayQuery, Sink, Sort};
 use super::people::{self, Person};
 use super::rates::{self, Part, Rate};
 use super::{Db, StoreError, Tx, orgs, sessions};
 use crate::clock::Timestamp;
-use crate::domain::{Account, Money, Username};
+use crate::domain::{Account, Money, Total, Username};
 use crate::policy::{Allowed, Denied, Read};
 
 /// How many rows are read at a time.
@@ -108,7 +108,7 @@ pub struct Sum {
     /// How many.
     pub people: i64,
     /// How much.
-    pub total: Money,
+    pub total: Total,
 }
 
 /// The pay of everybody whom the caller may see, as it was asked for.
@@ -121,14 +121,13 @@ pub async fn pay(
     for _ in 0..ATTEMPTS {
         find_cursor(db, &allowed, &mut asked).await?;
         let (rows, next, large) = read(db, &allowed, &asked).await?;
-        let mut subjects = Subjects::default();
-        rows.usernames().for_each(|name| subjects.push(name));
         let mut snapshot = None;
-        if large {
-            let mut tx = db.snapshot().await?;
-            each_chunk(&mut tx, &allowed, &asked, Part::Name, &mut subjects).await?;
-            snapshot = Some(tx);
-        }
+        let subjects = if large {
+            let tx = snapshot.insert(db.snapshot().await?);
+            names(tx, &allowed, &asked).await?
+        } else {
+            by_name(rows.usernames())
+        };
         match record(db, &allowed, subjects, purpose).await? {
             Recorded::Durably(export) => {
                 let rest = snapshot.map(|snapshot| Rest { snapshot, allowed, asked });
@@ -138,6 +137,44 @@ pub async fn pay(
         }
     }
     Err(Withheld::KeepsChanging)
+}
+
+/// Whose rows a long answer gives.
+async fn names(
+    snapshot: &mut Tx,
+    allowed: &Allowed<Read>,
+    asked: &PayQuery,
+) -> Result<Subjects, StoreError> {
+    if asked.after.is_some() {
+        let mut names = Names::default();
+        each_chunk(snapshot, allowed, asked, Part::Name, &mut names).await?;
+        return Ok(by_name(names.0.iter().map(String::as_str)));
+    }
+    // Without a cursor the names are the same in any order.
+    let asked = PayQuery { sort: Sort::Username, descending: false, ..asked.clone() };
+    let mut subjects = Subjects::default();
+    each_chunk(snapshot, allowed, &asked, Part::Name, &mut subjects).await?;
+    Ok(subjects)
+}
+
+/// Names as the record holds them: by name, since in another order they would tell who is paid
+/// more.
+fn by_name<'a>(names: impl Iterator<Item = &'a str>) -> Subjects {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let mut subjects = Subjects::default();
+    names.into_iter().for_each(|name| subjects.push(name));
+    subjects
+}
+
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Sink for Names {
+    async fn take(&mut self, chunk: Chunk) -> bool {
+        self.0.extend(chunk.usernames().map(String::from));
+        true
+    }
 }
 
 /// What everybody whom the caller may see is paid together, for each currency, in the order of
@@ -181,8 +218,10 @@ struct Totals {
 
 impl Totals {
     fn add(&mut self, salary: Money) -> Result<(), StoreError> {
-        let nothing = Sum { people: 0, total: salary.none() };
-        let sum = self.sums.entry(salary.currency()).or_insert(nothing);
+        let Some(sum) = self.sums.get_mut(salary.currency()) else {
+            self.sums.insert(salary.currency(), Sum { people: 1, total: Total::of(salary) });
+            return Ok(());
+        };
         sum.people += 1;
         sum.total = sum.total.plus(salary).ok_or(StoreError::Impossible("a sum of rates"))?;
         Ok(())
@@ -277,10 +316,7 @@ async fn each_chunk(
     part: Part,
     sink: &mut impl Sink,
 ) -> Result<(), StoreError> {
-    // In whatever order the names come, they are the same, unless a cursor says from where on.
-    if let Some(key) = asked.sort.key()
-        && (part == Part::Row || asked.after.is_some())
-    {
+    if let Some(key) = asked.sort.key() {
         return rates::all_by_key(snapshot.access(), allowed, asked, key, CHUNK, sink).await;
     }
     let after = asked.after.as_ref().map(|cursor| cursor.username.as_str()).unwrap_or_default();

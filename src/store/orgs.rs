@@ -13,7 +13,8 @@ statements! {
     EXISTS = "SELECT COUNT(*) FROM orgs WHERE org = $1";
     /// Holds the org's row until the transaction ends, so that of two changes at once the second
     /// sees the first.
-    LOCK = "UPDATE orgs SET access_version = access_version + 1 WHERE org = $1";
+    LOCK = "UPDATE orgs SET created_at = created_at WHERE org = $1";
+    RAISE = "UPDATE orgs SET access_version = access_version + 1 WHERE org = $1";
     NEXT_EXPORT = "UPDATE orgs SET exports = exports + 1 WHERE org = $1 RETURNING exports";
 }
 
@@ -50,9 +51,16 @@ pub async fn exists(access: Access<'_>, org: &OrgName) -> Result<bool, StoreErro
 }
 
 /// Makes every other change of who may do what in the org wait until this transaction ends.
-/// Returns whether there is such an org.
-pub async fn lock(access: Access<'_>, org: &OrgName) -> Result<bool, StoreError> {
-    Ok(execute!(access, sqlx::query(LOCK).bind(org.as_str()))? == 1)
+pub async fn lock(access: Access<'_>, org: &OrgName) -> Result<(), StoreError> {
+    execute!(access, sqlx::query(LOCK).bind(org.as_str()))?;
+    Ok(())
+}
+
+/// Has every answer read again that is on its way: what is recorded here may be what was known when
+/// it was read. Locks like [`lock`].
+pub async fn raise_version(access: Access<'_>, org: &OrgName) -> Result<(), StoreError> {
+    execute!(access, sqlx::query(RAISE).bind(org.as_str()))?;
+    Ok(())
 }
 
 /// The number of the org's next export.

@@ -370,8 +370,9 @@ async fn follow(
         assert_eq!(answer.status, 200, "{at}: {answer:?}");
         let page = answer.json().as_array().unwrap().clone();
         if pay {
-            let names: Vec<&str> =
+            let mut names: Vec<&str> =
                 page.iter().map(|row| row["username"].as_str().unwrap()).collect();
+            names.sort_unstable();
             assert_eq!(on_record(app, &answer).await, names, "{at}");
         }
         rows.extend(page);

@@ -178,7 +178,7 @@ async fn an_import_is_all_or_nothing_and_names_every_bad_line() {
         "SELECT actor || ' ' || subjects FROM audit WHERE action = 'import_pay' ORDER BY record_id";
     let found = app.database.texts(recorded).await;
     assert_eq!(found[0], r#"ann ["bob","cyd"]"#);
-    assert_eq!(found.len(), 3, "a dry run changes nothing, and so leaves no record");
+    assert_eq!(found.len(), 4, "a dry run is on record too: it tells what is recorded");
 }
 
 #[tokio::test]
@@ -213,6 +213,47 @@ async fn an_import_reaches_only_whom_the_writer_reaches() {
     );
     let own = b"username,effective_from,amount,currency\nbob,2026-04-01,1,USD\n";
     assert_eq!(import(&dee, "", own).await.json()["recorded"], 1);
+}
+
+#[tokio::test]
+async fn an_import_tells_nobody_what_they_may_not_read() {
+    let app = org().await;
+    app.add_user("acme", "dee").await;
+    app.add_grant("acme", "dee", "write", "user:bob").await;
+    let dee = app.user("acme/dee").await;
+    for amount in ["1000.00", "1000.01"] {
+        let file =
+            format!("username,effective_from,amount,currency\nbob,2024-01-01,{amount},USD\n");
+        let told = import(&dee, "?dry_run", file.as_bytes()).await.json();
+        assert_eq!(told, json!({ "recorded": 1, "unchanged": 0, "dry_run": true }), "{amount}");
+    }
+    let sql = "SELECT COUNT(*) FROM audit WHERE action = 'import_pay'";
+    assert_eq!(app.database.number(sql).await, 2);
+}
+
+#[tokio::test]
+async fn a_file_of_nothing_but_faults_has_a_bounded_answer() {
+    let app = org().await;
+    let ann = app.user("acme/ann").await;
+    let file = "username,effective_from,amount,currency\n".to_owned() + &"x\n".repeat(50_000);
+    let told = import(&ann, "", file.as_bytes()).await.json();
+    assert_eq!(told["errors"].as_array().unwrap().len(), 10_000);
+    let cut = b"username,effective_from,amount,currency,note\nbob,2026-04-01,1,USD,\"cut of";
+    assert_eq!(import(&ann, "", cut).await.json()["errors"][0]["column"], "line");
+    let old = b"username,effective_from,amount,currency\rbob,2026-04-01,1,USD\rbob,x,1,USD\r";
+    assert_eq!(import(&ann, "", old).await.json()["errors"][0]["line"], 3);
+}
+
+#[tokio::test]
+async fn r81_a_record_does_not_tell_by_its_order_who_is_paid_more() {
+    let app = org().await;
+    let ann = app.user("acme/ann").await;
+    for query in ["sort=-amount", "sort=-amount&limit=2", "sort=-username"] {
+        let answer = ann.get(&format!("/bearer?{query}")).send().await;
+        assert_eq!(answer.json()[0]["username"], "cyd");
+    }
+    let sql = "SELECT subjects FROM audit WHERE action = 'list_pay'";
+    assert_eq!(app.database.texts(sql).await, [r#"["bob","cyd"]"#; 3]);
 }
 
 #[tokio::test]

@@ -182,6 +182,9 @@ async fn r50_nobody_gives_more_than_they_hold() {
         let answer = post(&cyd, "/users/dee/grants", body.clone()).await;
         assert_eq!(answer.status, expected, "{body}: {answer:?}");
     }
+    let dated = json!({ "name": "Bob", "team": null });
+    assert_eq!(patch(&cyd, "/users/bob", "*", dated).await.status, 200);
+    assert_eq!(patch(&cyd, "/users/bob", "*", json!({ "name": null })).await.status, 400);
     let twice = post(&cyd, "/users/dee/grants", gift("manage", "team:dev", None)).await;
     assert_eq!(twice.status, 409, "it is held already");
     let narrowed = app.narrowed_user("acme/cyd", &["manage"]).await;
@@ -272,6 +275,55 @@ async fn whoever_sets_a_password_holds_all_that_its_owner_holds() {
     app.add_grant("acme", "bob", "read", "org").await;
     assert_eq!(cyd.post("/users/bob/password").send().await.status, 403);
     assert_eq!(cyd.post("/users/ann/password").send().await.status, 404);
+}
+
+#[tokio::test]
+async fn r50_nobody_comes_to_act_as_somebody_who_holds_more() {
+    let app = org().await;
+    app.add_user("acme", "cyd").await;
+    app.add_employee("acme", "eve", 99_900).await;
+    app.add_grant("acme", "cyd", "manage", "org").await;
+    app.add_grant("acme", "bob", "read", "org").await;
+    let cyd = app.user("acme/cyd").await;
+    let account = json!({ "username": "eve" });
+    let refused = post(&cyd, "/users", account.clone()).await;
+    assert_eq!(refused.status, 403, "an account would read the pay of eve");
+    app.add_grant("acme", "cyd", "read", "user:eve").await;
+    assert_eq!(post(&cyd, "/users", account).await.status, 201);
+
+    assert_eq!(patch(&cyd, "/users/bob", "*", json!({ "disabled": true })).await.status, 200);
+    let enable = json!({ "disabled": false });
+    assert_eq!(patch(&cyd, "/users/bob", "*", enable.clone()).await.status, 403);
+    let ann = app.user("acme/ann").await;
+    assert_eq!(patch(&ann, "/users/bob", "*", enable).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_day_of_sight_does_not_become_a_lasting_one_by_a_move() {
+    let app = org().await;
+    app.add_user("acme", "cyd").await;
+    for (permission, reach) in [("manage", "org"), ("read", "team:dev")] {
+        app.add_grant("acme", "cyd", permission, reach).await;
+    }
+    app.add_grant_until("acme", "cyd", "read", "user:bob", "'2026-03-10'").await;
+    let cyd = app.user("acme/cyd").await;
+    assert_eq!(patch(&cyd, "/users/bob", "*", json!({ "team": "dev" })).await.status, 403);
+}
+
+#[tokio::test]
+async fn what_changes_nobodys_access_has_no_answer_read_again() {
+    let app = org().await;
+    let ann = app.user("acme/ann").await;
+    let version = "SELECT access_version FROM orgs WHERE org = 'acme'";
+    let before = app.database.number(version).await;
+    patch(&ann, "/users/bob", "*", json!({})).await;
+    patch(&ann, "/users/bob", "*", json!({ "name": "Bob" })).await;
+    let rate = json!({ "effective_from": "2026-04-01", "amount": "1", "currency": "USD" });
+    let ask = ann.post("/pay/bob").field("If-Match", "*").json(rate.to_string());
+    assert_eq!(ask.send().await.status, 201);
+    assert_eq!(app.database.number(version).await, before);
+    patch(&ann, "/users/bob", "*", json!({ "team": "dev" })).await;
+    assert_eq!(app.database.number(version).await, before + 1);
 }
 
 #[tokio::test]
