@@ -289,6 +289,8 @@ async fn r50_nobody_comes_to_act_as_somebody_who_holds_more() {
     let refused = post(&cyd, "/users", account.clone()).await;
     assert_eq!(refused.status, 403, "an account would read the pay of eve");
     app.add_grant("acme", "cyd", "read", "user:eve").await;
+    assert_eq!(post(&cyd, "/users", account.clone()).await.status, 403, "the token is of before");
+    let cyd = app.user("acme/cyd").await;
     assert_eq!(post(&cyd, "/users", account).await.status, 201);
 
     assert_eq!(patch(&cyd, "/users/bob", "*", json!({ "disabled": true })).await.status, 200);
