@@ -125,7 +125,7 @@ macro_rules! all_by_key {
 /// The name in a line `j` of a [`Batch`].
 macro_rules! batch_name {
     () => {
-        "RTRIM(SUBSTR(j.value, 30, 64))"
+        "SUBSTR(j.value, 32, CAST(SUBSTR(j.value, 30, 2) AS INTEGER))"
     };
 }
 
@@ -196,7 +196,7 @@ statements! {
                 $3, $4 \
            FROM (SELECT ", batch_name!(), " AS username, SUBSTR(j.value, 1, 10) AS day, \
                         CAST(SUBSTR(j.value, 14, 16) AS BIGINT) AS amount, \
-                        SUBSTR(j.value, 11, 3) AS currency, SUBSTR(j.value, 94) AS note \
+                        SUBSTR(j.value, 11, 3) AS currency, SUBSTR(j.value, 32 + CAST(SUBSTR(j.value, 30, 2) AS INTEGER)) AS note \
                    FROM json_each(CAST($2 AS TEXT)) j) n \
            LEFT JOIN rates o ON o.org = $1 AND o.username = n.username \
                 AND o.effective_from = n.day \
@@ -207,7 +207,7 @@ statements! {
     /// Of a [`Batch`], the positions of those who are no employees.
     STRANGERS = strangers!("1 = 1");
     /// Or who are not reached.
-    STRANGERS_REACHED = strangers!(reached!("RTRIM(SUBSTR(j.value, 30, 64))" in "$1", "$3", "$4", "$5"));
+    STRANGERS_REACHED = strangers!(reached!("SUBSTR(j.value, 32, CAST(SUBSTR(j.value, 30, 2) AS INTEGER))" in "$1", "$3", "$4", "$5"));
 }
 
 /// The rate of a person that holds from a day on, in one of its revisions.
@@ -464,9 +464,9 @@ pub async fn record(
 }
 
 /// A batch of rates of many people. It goes to the database as a JSON array of texts with columns
-/// of fixed width, since taking arrays apart there takes several times as long: the day (10
-/// characters), the currency (3), the amount in digits (16), the name (64, filled up with spaces),
-/// the note.
+/// of known width, since taking arrays apart there takes several times as long: the day (10
+/// characters), the currency (3), the amount in digits (16), the length of the name in digits (2),
+/// the name, the note.
 #[derive(Debug, Default)]
 pub struct Batch(Vec<String>);
 
@@ -475,12 +475,16 @@ impl Batch {
     pub fn push(&mut self, username: &Username, rate: &NewRate) {
         let NewRate { effective_from, salary, note } = rate;
         let (currency, minor) = (salary.currency(), salary.minor());
-        self.0.push(format!("{effective_from}{currency}{minor:016}{:64}{note}", username.as_str()));
+        let length = username.as_str().len();
+        self.0.push(format!("{effective_from}{currency}{minor:016}{length:02}{username}{note}"));
     }
 
     /// The names of the people.
     pub fn usernames(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|line| line.get(29..93)).map(str::trim_end)
+        self.0.iter().filter_map(|line| {
+            let length: usize = line.get(29..31)?.parse().ok()?;
+            line.get(31..31 + length)
+        })
     }
 
     /// How many rates.
