@@ -90,10 +90,9 @@ fn explained(error: Refused, name: &str) -> Failure {
 }
 
 fn named(fault: &Fault, name: &str) -> String {
-    // A column's name comes from the file, and may hold anything, at any length.
-    let column: String = fault.field.chars().take(40).flat_map(char::escape_debug).collect();
-    match fault.line {
-        Some(line) => format!("{name}:{line}: {column}: {}", fault.reason),
-        None => format!("{name}: {column}: {}", fault.reason),
+    let Fault { line, field, reason } = fault;
+    match line {
+        Some(line) => format!("{name}:{line}: {field}: {reason}"),
+        None => format!("{name}: {field}: {reason}"),
     }
 }
