@@ -68,9 +68,13 @@ pub async fn import(
             field: "username".into(),
             reason: "there is no such employee".into(),
         }));
+        if faults.len() >= FAULTS {
+            break;
+        }
     }
     if !faults.is_empty() {
         faults.sort_by_key(|fault| fault.line);
+        faults.truncate(FAULTS);
         return Err(Refused::Invalid(faults));
     }
     let (mut recorded, mut done, mut subjects) = (0, 0, Subjects::default());

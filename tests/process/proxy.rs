@@ -235,6 +235,7 @@ async fn r61_the_proxy_keeps_to_the_same_limits() {
     };
     let json = "Content-Type: application/json";
     assert_eq!(ask("POST", "/jwt", &[json], &"x".repeat(17 * 1024)), 413);
+    assert_eq!(ask("POST", "/pay", &["Content-Type: text/csv"], &"x".repeat(17 * 1024)), 401);
     assert_eq!(ask("GET", &format!("/{}", "a".repeat(9000)), &[], ""), 414);
     let pads: Vec<String> = (0..14).map(|n| format!("X-{n}: {}", "p".repeat(5000))).collect();
     let pads: Vec<&str> = pads.iter().map(String::as_str).collect();
