@@ -257,7 +257,7 @@ pub(super) fn expected(role: &Role, op: Op, target: &str) -> Option<Expected> {
     };
     let fits = match op {
         Op::History | Op::Record | Op::Import => person.full_name.is_some(),
-        Op::Grants | Op::End => person.is_user,
+        Op::End => person.is_user,
         _ => true,
     };
     if !fits {
