@@ -4,8 +4,8 @@ use super::Failure;
 use super::grant::until_text;
 use super::operator::{Operator, missing};
 use super::output::{NOTHING, json, line, table};
-use super::values::{Name, invalid};
-use crate::domain::Account;
+use super::values::invalid;
+use crate::domain::{Account, TypedName};
 use crate::policy::Manage;
 use crate::service::explain::explain;
 use crate::service::people;
@@ -16,11 +16,11 @@ use crate::store::people::Person;
 #[derive(clap::Args)]
 pub(super) struct Explain {
     /// Who sees, or does not: NAME in the default org, or ORG/NAME
-    #[arg(value_parser = Name::parse)]
-    who: Name,
+    #[arg(value_parser = TypedName::parse)]
+    who: TypedName,
     /// Whose pay: NAME in the default org, or ORG/NAME
-    #[arg(value_parser = Name::parse)]
-    whom: Name,
+    #[arg(value_parser = TypedName::parse)]
+    whom: TypedName,
     /// Write one JSON document
     #[arg(long)]
     json: bool,

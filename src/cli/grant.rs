@@ -3,9 +3,8 @@
 use super::Failure;
 use super::operator::{Operator, missing};
 use super::output::{NOTHING, json, line, message, table};
-use super::values::Name;
 use crate::clock::Day;
-use crate::domain::{Account, Line, Permission, Reach};
+use crate::domain::{Account, Line, Permission, Reach, TypedName};
 use crate::policy::Manage;
 use crate::service::grants::{self, Gift};
 use crate::service::shown::GrantBody;
@@ -20,8 +19,8 @@ pub(super) enum Command {
     /// List every grant that a user has had, the oldest first
     List {
         /// NAME in the default org, or ORG/NAME
-        #[arg(value_parser = Name::parse)]
-        name: Name,
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
         /// Write one JSON array
         #[arg(long)]
         json: bool,
@@ -29,8 +28,8 @@ pub(super) enum Command {
     /// End a grant, from the next request on
     End {
         /// NAME in the default org, or ORG/NAME
-        #[arg(value_parser = Name::parse)]
-        name: Name,
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
         /// The grant's id, which `stipend grant list` shows
         grant_id: String,
     },
@@ -39,8 +38,8 @@ pub(super) enum Command {
 #[derive(clap::Args)]
 pub(super) struct Give {
     /// NAME in the default org, or ORG/NAME
-    #[arg(value_parser = Name::parse)]
-    name: Name,
+    #[arg(value_parser = TypedName::parse)]
+    name: TypedName,
     /// What it permits: read (see pay), write (record pay), manage (people and grants) or audit
     /// (read the trail); none implies another
     #[arg(value_parser = asked::parse_permission)]

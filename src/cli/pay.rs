@@ -6,16 +6,15 @@ mod import;
 use super::Failure;
 use super::operator::{Operator, missing, nobody};
 use super::output::{json, message, table};
-use super::values::{self, Name};
+use super::values;
 use crate::clock::Day;
-use crate::domain::{Line, Money, OrgName};
+use crate::domain::{Line, Money, OrgName, TypedName};
 use crate::policy::{Read, Write};
 use crate::service::payroll::{self, superseded};
 use crate::service::shown::{HistoryBody, RateBody, SumsBody};
 use crate::service::{Precondition, asked};
 use crate::store::disclosure::{Sum, Withheld};
-use crate::store::pay::{PayQuery, Sort};
-use crate::store::people::Filter;
+use crate::store::pay::PayQuery;
 use crate::store::rates::{NewRate, Rate};
 
 /// Show, record, import, export and sum up pay
@@ -24,8 +23,8 @@ pub(super) enum Command {
     /// Show an employee's pay with its history; whoever looks is on record
     Show {
         /// NAME in the default org, or ORG/NAME
-        #[arg(value_parser = Name::parse)]
-        name: Name,
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
         /// Only what was known at this time, such as 2026-03-10T12:00:00Z
         #[arg(long, value_name = "TIME")]
         known_at: Option<String>,
@@ -64,8 +63,8 @@ pub(super) enum Command {
 #[derive(clap::Args)]
 pub(super) struct Record {
     /// NAME in the default org, or ORG/NAME
-    #[arg(value_parser = Name::parse)]
-    name: Name,
+    #[arg(value_parser = TypedName::parse)]
+    name: TypedName,
     /// The first day on which it holds
     #[arg(long, value_name = "DAY", value_parser = asked::parse_day)]
     from: Day,
@@ -96,7 +95,7 @@ pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(),
 }
 
 async fn show(
-    name: &Name,
+    name: &TypedName,
     known_at: Option<&str>,
     as_json: bool,
     operator: &Operator<'_>,
@@ -154,15 +153,7 @@ async fn total(
     operator: &Operator<'_>,
 ) -> Result<(), Failure> {
     let now = operator.act.now();
-    let asked = PayQuery {
-        filter: Filter::default(),
-        sort: Sort::default(),
-        descending: false,
-        limit: None,
-        after: None,
-        as_of: as_of.unwrap_or_else(|| now.day()),
-        known_at: None,
-    };
+    let asked = PayQuery::on(as_of.unwrap_or_else(|| now.day()));
     let allowed = operator.allow::<Read>(org.as_ref().unwrap_or(&operator.default_org)).await?;
     let sums = payroll::sums(operator.act, allowed, &asked).await?;
     if as_json {

@@ -6,9 +6,9 @@ use serde::Serialize;
 use super::operator::{Operator, missing};
 use super::output::{NOTHING, Table, json, json_text, line, message, put, table};
 use super::password::Password;
-use super::values::{Name, Search};
+use super::values::Search;
 use super::{Failure, grant};
-use crate::domain::{Line, OrgName, TeamName, Username};
+use crate::domain::{Line, OrgName, TeamName, TypedName, Username};
 use crate::policy::Manage;
 use crate::service::people::{self, Changes, Employee, NewPassword, NewPerson};
 use crate::service::shown::{GrantBody, PersonBody};
@@ -29,8 +29,8 @@ pub(super) enum Command {
     /// Show a person and every grant that they have had
     Show {
         /// NAME in the default org, or ORG/NAME
-        #[arg(value_parser = Name::parse)]
-        name: Name,
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
         /// Write one JSON document
         #[arg(long)]
         json: bool,
@@ -40,14 +40,14 @@ pub(super) enum Command {
     /// Disable a user: they cannot sign in, and their sessions end at once
     Disable {
         /// NAME in the default org, or ORG/NAME
-        #[arg(value_parser = Name::parse)]
-        name: Name,
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
     },
     /// Enable a disabled user again
     Enable {
         /// NAME in the default org, or ORG/NAME
-        #[arg(value_parser = Name::parse)]
-        name: Name,
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
     },
     /// Give a user another password, and end their sessions
     ///
@@ -55,8 +55,8 @@ pub(super) enum Command {
     /// from a file; never from an argument, which other users of the machine can see.
     SetPassword {
         /// NAME in the default org, or ORG/NAME
-        #[arg(value_parser = Name::parse)]
-        name: Name,
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
         #[command(flatten)]
         password: Password,
     },
@@ -65,8 +65,8 @@ pub(super) enum Command {
 #[derive(clap::Args)]
 pub(super) struct Add {
     /// NAME in the default org, or ORG/NAME
-    #[arg(value_parser = Name::parse)]
-    name: Name,
+    #[arg(value_parser = TypedName::parse)]
+    name: TypedName,
     #[command(flatten)]
     password: Password,
     /// What the person is called: makes them an employee
@@ -101,8 +101,8 @@ pub(super) struct List {
     .args(["full_name", "team", "no_team"])))]
 pub(super) struct Change {
     /// NAME in the default org, or ORG/NAME
-    #[arg(value_parser = Name::parse)]
-    name: Name,
+    #[arg(value_parser = TypedName::parse)]
+    name: TypedName,
     /// What the person is called
     #[arg(long = "name", value_name = "FULL NAME", value_parser = Line::parse)]
     full_name: Option<Line>,
@@ -247,7 +247,7 @@ struct Shown {
     grants: Vec<GrantBody>,
 }
 
-async fn show(name: &Name, as_json: bool, operator: &Operator<'_>) -> Result<(), Failure> {
+async fn show(name: &TypedName, as_json: bool, operator: &Operator<'_>) -> Result<(), Failure> {
     let account = name.account(&operator.default_org);
     let allowed = operator.allow::<Manage>(&account.org).await?;
     let act = operator.act;
@@ -271,7 +271,7 @@ async fn show(name: &Name, as_json: bool, operator: &Operator<'_>) -> Result<(),
 }
 
 async fn change(
-    name: &Name,
+    name: &TypedName,
     changes: Changes,
     done: &str,
     operator: &Operator<'_>,
@@ -287,7 +287,7 @@ async fn change(
 }
 
 async fn set_password(
-    name: &Name,
+    name: &TypedName,
     password: Password,
     operator: &Operator<'_>,
 ) -> Result<(), Failure> {

@@ -1,7 +1,6 @@
 //! Values on the command line. What does not parse is a usage error that says what would be right.
 
 use crate::clock::Timestamp;
-use crate::domain::{Account, InvalidName, OrgName, Username};
 use crate::service::asked;
 use crate::service::export::Field;
 
@@ -12,30 +11,6 @@ pub(super) type Fields = Vec<Field>;
 
 /// A text to search for, none where it is empty. A name of its own for the same reason.
 pub(super) type Search = Option<String>;
-
-/// `NAME` in the default org, or `ORG/NAME`.
-#[derive(Clone, Debug)]
-pub(super) struct Name {
-    org: Option<OrgName>,
-    username: Username,
-}
-
-impl Name {
-    /// Parses a name.
-    pub(super) fn parse(text: &str) -> Result<Self, InvalidName> {
-        let (org, name) = match text.split_once('/') {
-            Some((org, name)) => (Some(OrgName::parse(org)?), name),
-            None => (None, text),
-        };
-        Ok(Self { org, username: Username::parse(name)? })
-    }
-
-    /// The account of that name.
-    pub(super) fn account(&self, default_org: &OrgName) -> Account {
-        let org = self.org.as_ref().unwrap_or(default_org).clone();
-        Account { org, username: self.username.clone() }
-    }
-}
 
 /// The time of the option `--known-at`, which has passed.
 pub(super) fn known_at(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {

@@ -75,13 +75,37 @@ pub struct Account {
 }
 
 impl Account {
+    /// The user of that name in an org.
+    pub fn in_org(org: &OrgName, username: &Username) -> Self {
+        Self { org: org.clone(), username: username.clone() }
+    }
+
     /// Parses what somebody types to sign in: `NAME` in the default org, or `ORG/NAME`.
     pub fn parse(text: &str, default_org: &OrgName) -> Result<Self, InvalidName> {
+        TypedName::parse(text).map(|name| name.account(default_org))
+    }
+}
+
+/// What somebody types for an account: `NAME`, or `ORG/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypedName {
+    org: Option<OrgName>,
+    username: Username,
+}
+
+impl TypedName {
+    /// Parses a name.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let (org, name) = match text.split_once('/') {
-            Some((org, name)) => (OrgName::parse(org)?, name),
-            None => (default_org.clone(), text),
+            Some((org, name)) => (Some(OrgName::parse(org)?), name),
+            None => (None, text),
         };
         Ok(Self { org, username: Username::parse(name)? })
+    }
+
+    /// The account of that name; in the default org, if it names none.
+    pub fn account(&self, default_org: &OrgName) -> Account {
+        Account::in_org(self.org.as_ref().unwrap_or(default_org), &self.username)
     }
 }
 

@@ -87,15 +87,15 @@ async fn list(
     act: Act<'_>,
 ) -> Result<Pay, Error> {
     let mut parameters = PayParameters::take_page(&mut query, act.now());
-    let fields = query.take("fields", parse_fields);
+    let wanted = query.take("fields", parse_fields);
     query.finish()?;
 
-    if let Some(fields) = &fields {
-        let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+    let are_default = wanted.is_none();
+    let fields = wanted.unwrap_or_else(|| Field::DEFAULT.to_vec());
+    let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+    if !are_default {
         parameters.keep("fields", names.join(","));
     }
-    let fields = fields.unwrap_or_else(|| Field::DEFAULT.to_vec());
-    let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     let org = allowed.account().org.clone();
     let as_of = parameters.asked.as_of;
     let is_export = format == Format::Csv;

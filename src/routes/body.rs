@@ -159,9 +159,7 @@ impl Members {
     pub(super) fn finish(mut self) -> Result<(), Error> {
         let left: Vec<String> = self.object.keys().cloned().collect();
         for name in left {
-            // A name may be anything; the log and the answer get the beginning of it.
-            let shown: String = name.chars().take(40).collect();
-            self.fault(&shown, "there is no such member");
+            self.fault(&name, "there is no such member");
         }
         if self.faults.is_empty() { Ok(()) } else { Err(Error::Invalid(self.faults)) }
     }

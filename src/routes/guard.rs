@@ -87,7 +87,8 @@ impl<P: Right> Sentinel for Allowed<P> {
     }
 }
 
-fn refuse<T>(error: Error, request: &Request<'_>) -> Outcome<T, Error> {
+/// Leaves an error with the request, for the catcher.
+pub(super) fn refuse<T>(error: Error, request: &Request<'_>) -> Outcome<T, Error> {
     let status = error.clone().leave(request);
     Outcome::Error((status, error))
 }

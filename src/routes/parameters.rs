@@ -35,15 +35,7 @@ impl PayParameters {
         let filter = take_filter(query);
         let as_of = query.take("as_of", parse_day).unwrap_or_else(|| now.day());
         let known_at = query.take("known_at", |text| parse_past(text, now));
-        let asked = PayQuery {
-            filter,
-            sort: Sort::Username,
-            descending: false,
-            limit: None,
-            after: None,
-            as_of,
-            known_at,
-        };
+        let asked = PayQuery { filter, known_at, ..PayQuery::on(as_of) };
         Self { asked, now, kept: Vec::new() }
     }
 

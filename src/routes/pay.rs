@@ -1,13 +1,13 @@
 //! `/pay`: a person's pay with its history, sums, and the recording of pay.
 
 use rocket::data::{Data, FromData, Outcome};
-use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome as GuardOutcome, Request};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::Answer;
 use super::body::{self, Object, taken};
+use super::guard::refuse;
 use super::parameters::{PayParameters, parse_day, parse_past};
 use super::path::Name;
 use super::query::Query;
@@ -202,8 +202,7 @@ impl<'r> FromRequest<'r> for Precondition {
     async fn from_request(request: &'r Request<'_>) -> GuardOutcome<Self, Error> {
         let fields: Vec<&str> = request.headers().get("If-Match").collect();
         if fields.is_empty() {
-            let status: Status = Error::PreconditionRequired.leave(request);
-            return GuardOutcome::Error((status, Error::PreconditionRequired));
+            return refuse(Error::PreconditionRequired, request);
         }
         GuardOutcome::Success(if fields == ["*"] {
             Self::Exists

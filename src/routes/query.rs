@@ -34,11 +34,11 @@ impl Query {
             match (form_decode(name.as_bytes()), form_decode(value.as_bytes())) {
                 (Some(name), Some(value)) => {
                     if query.parameters.iter().any(|(other, _)| *other == name) {
-                        query.fault(&shown(&name), "this parameter stands twice");
+                        query.fault(&name, "this parameter stands twice");
                     }
                     query.parameters.push((name, value));
                 }
-                _ => query.fault(&shown(name), "this is not UTF-8"),
+                _ => query.fault(name, "this is not UTF-8"),
             }
         }
         query
@@ -83,15 +83,10 @@ impl Query {
                 [] => "there is no such parameter: there are none here".to_owned(),
                 known => format!("there is no such parameter: there are {}", known.join(", ")),
             };
-            self.fault(&shown(&name), reason);
+            self.fault(&name, reason);
         }
         if self.faults.is_empty() { Ok(()) } else { Err(Error::Invalid(self.faults)) }
     }
-}
-
-/// The beginning of a name that somebody made up.
-fn shown(name: &str) -> String {
-    name.chars().take(40).collect()
 }
 
 /// Decodes a name or value of a form; none if it is not UTF-8.

@@ -1,7 +1,7 @@
 //! Why somebody sees, or does not see, somebody's pay.
 
-use super::{Act, Refused, in_org};
-use crate::domain::{Permission, Username};
+use super::{Act, Refused};
+use crate::domain::{Account, Permission, Username};
 use crate::policy::{Audit, Manage, Principal};
 use crate::store::grants::{self, GrantRecord};
 use crate::store::people;
@@ -40,7 +40,7 @@ pub async fn explain(
         _ => None,
     };
     managed.or(audited).ok_or(Refused::NotFound)?;
-    let account = in_org(&caller.account().org, whom);
+    let account = Account::in_org(&caller.account().org, whom);
     let everybody =
         grants::list_reaching(reader.access(), &account, Permission::Read, today).await?;
     let by = everybody.iter().filter(|record| record.holder == *who).cloned().collect();

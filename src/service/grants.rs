@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Act, Refused, in_org};
+use super::{Act, Refused, members};
 use crate::clock::Day;
-use crate::domain::{Line, OrgName, Permission, Reach, Username};
+use crate::domain::{Account, Line, OrgName, Permission, Reach, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Manage};
 use crate::store::audit::Action;
@@ -32,7 +32,7 @@ pub async fn list(
 ) -> Result<Vec<GrantRecord>, Refused> {
     let mut reader = act.db.reader().await?;
     people::find_reached(reader.access(), allowed, holder).await?.ok_or(Refused::NotFound)?;
-    Ok(grants::list(reader.access(), &in_org(&allowed.account().org, holder)).await?)
+    Ok(grants::list(reader.access(), &Account::in_org(&allowed.account().org, holder)).await?)
 }
 
 /// Gives a user a permission over a reach. Nobody gives more than they hold: the same permission
@@ -59,7 +59,7 @@ pub async fn give(
         return Err(Refused::invalid("user", format!("{holder} is paid, and does not sign in")));
     }
     let named = match &gift.reach {
-        Reach::User(name) => people::find(tx.access(), &in_org(&org, name)).await?,
+        Reach::User(name) => people::find(tx.access(), &Account::in_org(&org, name)).await?,
         Reach::Own => Some(person),
         Reach::Team(_) | Reach::Org => None,
     };
@@ -68,7 +68,7 @@ pub async fn give(
     if named.is_none() && matches!(gift.reach, Reach::User(_)) {
         return Err(Refused::invalid("reach", "there is no such person"));
     }
-    let account = in_org(&org, holder);
+    let account = Account::in_org(&org, holder);
     let the_same = |held: &GrantRecord| {
         held.ended.is_none()
             && held.grant.permission == gift.permission
@@ -107,7 +107,7 @@ pub async fn end(
     orgs::lock(tx.access(), &org).await?;
     let allowed = act.renew(&mut tx, allowed).await?;
     people::find_reached(tx.access(), &allowed, holder).await?.ok_or(Refused::NotFound)?;
-    let account = in_org(&org, holder);
+    let account = Account::in_org(&org, holder);
     let grant = grants::find(tx.access(), &account, grant_id).await?.ok_or(Refused::NotFound)?;
     if grant.ended.is_some() {
         return Ok(());
@@ -136,5 +136,5 @@ fn detail(record: &GrantRecord) -> Map<String, Value> {
         "reach": record.grant.reach.to_string(),
         "until": record.grant.until.map(|day| day.to_string()),
     });
-    detail.as_object().cloned().unwrap_or_default()
+    members(detail)
 }

@@ -7,7 +7,7 @@ use csv::{ByteRecord, ReaderBuilder};
 use serde_json::json;
 
 use super::asked::parse_day;
-use super::{Act, Fault, Refused};
+use super::{Act, Fault, Refused, members};
 use crate::clock::Day;
 use crate::domain::{Line, Money, Username};
 use crate::policy::{Allowed, Read, Write};
@@ -96,7 +96,7 @@ pub async fn import(
     }
     let mut record = Record::by(&allowed, Action::ImportPay, now, act.origin);
     let detail = json!({ "recorded": recorded, "unchanged": unchanged, "dry_run": dry_run });
-    record.detail = detail.as_object().cloned().unwrap_or_default();
+    record.detail = members(detail);
     audit::append_all(tx.access(), &record, subjects).await?;
     tx.commit().await?;
     Ok(Imported { recorded, unchanged })
@@ -191,8 +191,8 @@ impl Header {
             record.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
         let before = parsed.faults.len();
         for (at, name) in names.iter().enumerate() {
-            // Whatever stands there may be a file of something else: the beginning says it.
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+            // Whatever stands there may be a file of something else.
+            let shown: String = name.chars().filter(|c| !c.is_control()).collect();
             if name != NOTE && !REQUIRED.contains(&name.as_str()) {
                 let reason = format!(
                     "there is no such column: there are {} and {NOTE}, separated by commas",

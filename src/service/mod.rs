@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use crate::auth::{Gate, GateError, Ports};
 use crate::clock::Timestamp;
 use crate::config::Secret;
-use crate::domain::{Account, OrgName, Username};
+use crate::domain::Username;
 use crate::entropy::EntropyError;
 use crate::policy::{Allowed, Denied, MoreThanHeld, Right};
 use crate::store::audit::{self, Action, Origin, Record};
@@ -39,6 +39,9 @@ pub struct Act<'a> {
     pub origin: &'a Origin,
 }
 
+/// How much of a field's name a fault tells, in characters.
+const LONGEST_FIELD: usize = 40;
+
 /// Something in what was asked for is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -53,7 +56,9 @@ pub struct Fault {
 impl Fault {
     /// A fault of a member or parameter.
     pub fn new(field: &str, reason: impl ToString) -> Self {
-        Self { line: None, field: field.to_owned(), reason: reason.to_string() }
+        // A name that somebody made up may be anything: the beginning says it.
+        let field = field.chars().take(LONGEST_FIELD).collect();
+        Self { line: None, field, reason: reason.to_string() }
     }
 }
 
@@ -175,6 +180,10 @@ impl Act<'_> {
     }
 }
 
-fn in_org(org: &OrgName, username: &Username) -> Account {
-    Account { org: org.clone(), username: username.clone() }
+/// The members of a JSON object, as a record holds them.
+fn members(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }

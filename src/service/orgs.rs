@@ -27,7 +27,7 @@ pub async fn add(act: Act<'_>, org: &OrgName) -> Result<(), Refused> {
     if !orgs::add(tx.access(), org, now).await? {
         return Err(Refused::Exists(format!("the org {org}")));
     }
-    let record = Record::of_operator(org, OPERATOR, Action::AddOrg, now, act.origin);
+    let record = Record::new(org, OPERATOR, Action::AddOrg, now, act.origin);
     audit::append(tx.access(), &record).await?;
     Ok(tx.commit().await?)
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Act, Precondition, Refused, in_org};
+use super::{Act, Precondition, Refused, members};
 use crate::clock::Timestamp;
-use crate::domain::Username;
+use crate::domain::{Account, Username};
 use crate::policy::{Allowed, Read, Write};
 use crate::store::audit::Action;
 use crate::store::disclosure::{self, Disclosed, History, Purpose, Sum, Withheld};
@@ -95,7 +95,7 @@ pub async fn record(
     new: NewRate,
     precondition: &Precondition,
 ) -> Result<Recorded, Refused> {
-    let account = in_org(&allowed.account().org, username);
+    let account = Account::in_org(&allowed.account().org, username);
     let mut tx = act.db.begin().await?;
     rates::lock(tx.access(), &account).await?;
     let allowed = act.renew(&mut tx, allowed).await?;
@@ -109,7 +109,7 @@ pub async fn record(
     let detail = json!({
         "effective_from": new.effective_from.to_string(), "revision": revision,
     });
-    let detail = detail.as_object().cloned().unwrap_or_default();
+    let detail = members(detail);
     act.record(&mut tx, &allowed, Action::RecordPay, username, detail).await?;
     tx.commit().await?;
     let NewRate { effective_from, salary, note } = new;

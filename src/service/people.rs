@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::grants::keep_a_manager;
-use super::{Act, Precondition, Refused, in_org};
+use super::{Act, Precondition, Refused, members};
 use crate::config::Secret;
 use crate::domain::{Account, Line, Permission, Reach, TeamName, Username};
 use crate::entropy::random_id;
@@ -118,7 +118,7 @@ pub async fn add(
         }
     };
     let now = act.now();
-    let account = in_org(&allowed.account().org, &new.username);
+    let account = Account::in_org(&allowed.account().org, &new.username);
     let mut tx = act.db.begin().await?;
     orgs::lock(tx.access(), &account.org).await?;
     let allowed = act.renew(&mut tx, allowed).await?;
@@ -164,7 +164,7 @@ pub async fn add(
         "user": hash.is_some(),
         "team": new.employee.and_then(|employee| employee.team).map(|team| team.to_string()),
     });
-    let detail = detail.as_object().cloned().unwrap_or_default();
+    let detail = members(detail);
     act.record(&mut tx, &allowed, Action::AddPerson, &new.username, detail).await?;
     let person = people::find(tx.access(), &account).await?.ok_or(Refused::NotFound)?;
     tx.commit().await?;
@@ -179,7 +179,7 @@ pub async fn change(
     changes: Changes,
     precondition: &Precondition,
 ) -> Result<Person, Refused> {
-    let account = in_org(&allowed.account().org, username);
+    let account = Account::in_org(&allowed.account().org, username);
     let mut tx = act.db.begin().await?;
     orgs::lock(tx.access(), &account.org).await?;
     let allowed = act.renew(&mut tx, allowed).await?;
@@ -301,7 +301,7 @@ pub async fn set_password(
     password: NewPassword,
 ) -> Result<Option<Secret<String>>, Refused> {
     let (hash, told) = hash(act, password).await?;
-    let account = in_org(&allowed.account().org, username);
+    let account = Account::in_org(&allowed.account().org, username);
     let now = act.now();
     let mut tx = act.db.begin().await?;
     orgs::lock(tx.access(), &account.org).await?;
@@ -324,7 +324,7 @@ async fn holds_all_of(
     allowed: &Allowed<Manage>,
     person: &Person,
 ) -> Result<(), Refused> {
-    let account = in_org(&allowed.account().org, &person.username);
+    let account = Account::in_org(&allowed.account().org, &person.username);
     let held = grants::list(tx.access(), &account).await?;
     for record in held.iter().filter(|record| record.holds_on(act.now().day())) {
         let grant = &record.grant;
@@ -334,7 +334,9 @@ async fn holds_all_of(
             continue;
         }
         let named = match &grant.reach {
-            Reach::User(name) => people::find(tx.access(), &in_org(&account.org, name)).await?,
+            Reach::User(name) => {
+                people::find(tx.access(), &Account::in_org(&account.org, name)).await?
+            }
             Reach::Own => Some(person.clone()),
             Reach::Team(_) | Reach::Org => None,
         };

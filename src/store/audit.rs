@@ -108,6 +108,28 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// A record of what somebody did to an org, in no session and about nobody.
+    pub fn new(
+        org: &'a OrgName,
+        actor: &'a str,
+        action: Action,
+        at: Timestamp,
+        origin: &'a Origin,
+    ) -> Self {
+        Self {
+            at,
+            org: org.as_str(),
+            actor,
+            session_id: None,
+            action,
+            permission: None,
+            grants: Vec::new(),
+            subjects: Vec::new(),
+            detail: Map::new(),
+            origin,
+        }
+    }
+
     /// A record of what a user did, about themselves.
     pub fn of(
         account: &'a Account,
@@ -116,39 +138,11 @@ impl<'a> Record<'a> {
         at: Timestamp,
         origin: &'a Origin,
     ) -> Self {
+        let username = account.username.as_str();
         Self {
-            at,
-            org: account.org.as_str(),
-            actor: account.username.as_str(),
             session_id,
-            action,
-            permission: None,
-            grants: Vec::new(),
-            subjects: vec![account.username.as_str()],
-            detail: Map::new(),
-            origin,
-        }
-    }
-
-    /// A record of what the operator did to an org.
-    pub fn of_operator(
-        org: &'a OrgName,
-        operator: &'a str,
-        action: Action,
-        at: Timestamp,
-        origin: &'a Origin,
-    ) -> Self {
-        Self {
-            at,
-            org: org.as_str(),
-            actor: operator,
-            session_id: None,
-            action,
-            permission: None,
-            grants: Vec::new(),
-            subjects: Vec::new(),
-            detail: Map::new(),
-            origin,
+            subjects: vec![username],
+            ..Self::new(&account.org, username, action, at, origin)
         }
     }
 
@@ -224,6 +218,8 @@ async fn append_one(
     subjects: String,
 ) -> Result<(), StoreError> {
     let grants = (!record.grants.is_empty()).then(|| json_array(&record.grants));
+    let detail = serde_json::to_string(&record.detail)
+        .map_err(|_| StoreError::Impossible("the detail of a record"))?;
     execute!(
         access,
         sqlx::query(APPEND)
@@ -235,7 +231,7 @@ async fn append_one(
             .bind(record.permission.map(Permission::name))
             .bind(grants)
             .bind(subjects)
-            .bind(Value::from(record.detail.clone()).to_string())
+            .bind(detail)
             .bind(&record.origin.client)
             .bind(&record.origin.request_id)
     )?;

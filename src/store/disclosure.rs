@@ -244,7 +244,7 @@ pub async fn history(
     known_at: Timestamp,
     purpose: &Purpose<'_>,
 ) -> Result<History, Withheld> {
-    let account = Account { org: allowed.account().org.clone(), username: username.clone() };
+    let account = Account::in_org(&allowed.account().org, username);
     for _ in 0..ATTEMPTS {
         let mut reader = db.reader().await?;
         let person = people::find_reached(reader.access(), &allowed, username).await?;
@@ -279,7 +279,7 @@ async fn find_cursor(
     let mut reader = db.reader().await?;
     let person = people::find_reached(reader.access(), allowed, &username).await?;
     person.ok_or(Withheld::NoSuchCursor)?;
-    let account = Account { org: allowed.account().org.clone(), username: username.clone() };
+    let account = Account::in_org(&allowed.account().org, &username);
     let found = rates::key_of(reader.access(), &account, asked, key).await?;
     let key = Some(found.ok_or(Withheld::NoSuchCursor)?);
     asked.after = Some(Cursor { username, key });

@@ -51,7 +51,19 @@ macro_rules! reached {
         )
     };
 }
-pub(super) use {holds, reached, reaches};
+
+/// Binds the three parameters of [`reached!`] last to a query, where its statement has them.
+macro_rules! bind_reached {
+    ($query:expr, $reached:expr) => {
+        match &$reached {
+            Some(reached) => {
+                $query.bind(&reached.today).bind(&reached.holder).bind(reached.permission)
+            }
+            None => $query,
+        }
+    };
+}
+pub(super) use {bind_reached, holds, reached, reaches};
 
 statements! {
     ADD = "INSERT INTO grants (org, grant_id, username, permission, reach_kind, reach_name, \

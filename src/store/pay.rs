@@ -67,6 +67,21 @@ pub struct PayQuery {
     pub known_at: Option<Timestamp>,
 }
 
+impl PayQuery {
+    /// What everybody is paid on a day, as far as it is known.
+    pub fn on(as_of: Day) -> Self {
+        Self {
+            filter: Filter::default(),
+            sort: Sort::default(),
+            descending: false,
+            limit: None,
+            after: None,
+            as_of,
+            known_at: None,
+        }
+    }
+}
+
 /// What somebody is paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayRow<'a> {

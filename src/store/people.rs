@@ -1,6 +1,6 @@
 //! People: everybody of an org, whether they are paid (employees), sign in (users), or both.
 
-use super::grants::{Reached, reached};
+use super::grants::{Reached, bind_reached, reached};
 use super::{Access, StoreError, execute, on, statements};
 use crate::clock::Timestamp;
 use crate::domain::{Account, Line, TeamName, Username};
@@ -158,7 +158,7 @@ pub async fn find_reached<P: Right>(
             return Ok(None);
         }
     }
-    find(access, &Account { org: org.clone(), username: username.clone() }).await
+    find(access, &Account::in_org(org, username)).await
 }
 
 /// So many people of the caller's org whom the caller's grants of `P` reach, after a name, by name.
@@ -179,11 +179,7 @@ pub async fn list_reached<P: Right>(
             .bind(&team)
             .bind(after.map(Username::as_str).unwrap_or_default())
             .bind(i64::from(limit));
-        match &reached {
-            Some(reached) => query.bind(&reached.today).bind(&reached.holder).bind(reached.permission),
-            None => query,
-        }
-        .fetch_all(connection)
+        bind_reached!(query, reached).fetch_all(connection)
     })?;
     rows.into_iter().map(Row::into_person).collect()
 }

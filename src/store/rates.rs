@@ -5,7 +5,7 @@
 
 use futures_util::TryStreamExt;
 
-use super::grants::{Reached, reached};
+use super::grants::{Reached, bind_reached, reached};
 use super::pay::{Chunk, Cursor, PayQuery, Sink};
 use super::{Access, StoreError, execute, on, statements};
 use crate::clock::{Day, Timestamp};
@@ -129,13 +129,14 @@ macro_rules! batch_name {
     };
 }
 
-/// The positions in a batch of those who are no employees, or not such as a condition says.
+/// The positions in a batch of those, `n`, who are no employees, or not such as a condition says.
 macro_rules! strangers {
     ($($condition:tt)*) => {
-        concat!("SELECT CAST(j.key AS BIGINT) FROM json_each(CAST($2 AS TEXT)) j \
+        concat!("SELECT n.position FROM (SELECT CAST(j.key AS BIGINT) AS position, ", batch_name!(),
+                " AS username FROM json_each(CAST($2 AS TEXT)) j) n \
                  WHERE NOT (EXISTS (SELECT 1 FROM employees e \
-                                     WHERE e.org = $1 AND e.username = ", batch_name!(), ") AND ",
-                $($condition)*, ") ORDER BY j.key")
+                                     WHERE e.org = $1 AND e.username = n.username) AND ",
+                $($condition)*, ") ORDER BY n.position")
     };
 }
 
@@ -207,7 +208,7 @@ statements! {
     /// Of a [`Batch`], the positions of those who are no employees.
     STRANGERS = strangers!("1 = 1");
     /// Or who are not reached.
-    STRANGERS_REACHED = strangers!(reached!("SUBSTR(j.value, 32, CAST(SUBSTR(j.value, 30, 2) AS INTEGER))" in "$1", "$3", "$4", "$5"));
+    STRANGERS_REACHED = strangers!(reached!("n.username" in "$1", "$3", "$4", "$5"));
 }
 
 /// The rate of a person that holds from a day on, in one of its revisions.
@@ -272,10 +273,7 @@ pub(super) async fn page(
                 .bind(key)
                 .bind(after.and_then(|cursor| cursor.key.as_deref()).unwrap_or_default());
         }
-        if let Some(reached) = &reached {
-            query = query.bind(&reached.today).bind(&reached.holder).bind(reached.permission);
-        }
-        query.fetch_one(connection)
+        bind_reached!(query, reached).fetch_one(connection)
     })?;
     Ok(Chunk::new(text, rows))
 }
@@ -312,7 +310,7 @@ pub(super) async fn scan(
         (Part::Name, true, Some(_)) => NAMES_DOWN_REACHED,
     };
     let (people, last, rows, text): (i64, Option<String>, i64, String) = on!(access, connection => {
-        let mut query = sqlx::query_as(statement)
+        let query = sqlx::query_as(statement)
             .bind(allowed.account().org.as_str())
             .bind(asked.as_of.to_string())
             .bind(asked.known_at.map_or(i64::MAX, Timestamp::as_millis))
@@ -320,10 +318,7 @@ pub(super) async fn scan(
             .bind(&team)
             .bind(limit)
             .bind(after);
-        if let Some(reached) = &reached {
-            query = query.bind(&reached.today).bind(&reached.holder).bind(reached.permission);
-        }
-        query.fetch_one(connection)
+        bind_reached!(query, reached).fetch_one(connection)
     })?;
     Ok((Chunk::new(text, rows), last.filter(|_| people == limit)))
 }
@@ -366,7 +361,7 @@ pub(super) async fn all_by_key(
     };
     macro_rules! each {
         ($connection:ident) => {{
-            let mut query = sqlx::query_as::<_, (i64, String)>(statement)
+            let query = sqlx::query_as::<_, (i64, String)>(statement)
                 .bind(allowed.account().org.as_str())
                 .bind(asked.as_of.to_string())
                 .bind(asked.known_at.map_or(i64::MAX, Timestamp::as_millis))
@@ -376,10 +371,7 @@ pub(super) async fn all_by_key(
                 .bind(after.map(|cursor| cursor.username.as_str()).unwrap_or_default())
                 .bind(key)
                 .bind(after.and_then(|cursor| cursor.key.as_deref()).unwrap_or_default());
-            if let Some(reached) = &reached {
-                query = query.bind(&reached.today).bind(&reached.holder).bind(reached.permission);
-            }
-            let mut chunks = query.fetch($connection);
+            let mut chunks = bind_reached!(query, reached).fetch($connection);
             while let Some((rows, text)) = chunks.try_next().await? {
                 if !sink.take(Chunk::new(text, rows)).await {
                     break;
@@ -514,11 +506,7 @@ pub async fn strangers(
     let json = batch.json()?;
     Ok(on!(access, connection => {
         let query = sqlx::query_scalar(statement).bind(allowed.account().org.as_str()).bind(&json);
-        match &reached {
-            Some(reached) => query.bind(&reached.today).bind(&reached.holder).bind(reached.permission),
-            None => query,
-        }
-        .fetch_all(connection)
+        bind_reached!(query, reached).fetch_all(connection)
     })?)
 }
 

@@ -1,6 +1,7 @@
 //! Answers too long to hold are read from the database in parts: they are what a plain expectation
 //! says, in every order and both formats, and the record of them is complete.
 
+use crate::paging::SORTS;
 use crate::support::app::{Actor, Answer, TestApp};
 use crate::support::database::is_postgres;
 
@@ -124,19 +125,6 @@ fn csv(rows: &[Row]) -> String {
 }
 
 const FIELDS: &str = "fields=username,name,team,amount,currency,effective_from";
-const SORTS: [&str; 10] = [
-    "username",
-    "-username",
-    "name",
-    "-name",
-    "team",
-    "-team",
-    "amount",
-    "-amount",
-    "effective_from",
-    "-effective_from",
-];
-
 /// Asks for a long answer; its text, once its record is found to be complete.
 async fn ask(app: &TestApp, caller: &Actor<'_>, query: &str, accept: &str, rows: &[Row]) -> String {
     let path = format!("/bearer?{FIELDS}&{query}");

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::support::app::{Actor, Answer, NOON, TestApp};
 
-const SORTS: [&str; 10] = [
+/// Every order there is.
+pub(crate) const SORTS: [&str; 10] = [
     "username",
     "-username",
     "name",

@@ -52,10 +52,8 @@ pub(super) async fn run(wanted: Export, operator: &Operator<'_>) -> Result<(), F
         filter: Filter { q: wanted.q.flatten(), team: wanted.team },
         sort,
         descending,
-        limit: None,
-        after: None,
-        as_of: wanted.as_of.unwrap_or_else(|| now.day()),
         known_at: known_at.transpose()?,
+        ..PayQuery::on(wanted.as_of.unwrap_or_else(|| now.day()))
     };
     let fields = wanted.fields.unwrap_or_else(|| Field::DEFAULT.to_vec());
     let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
