@@ -1,7 +1,7 @@
 //! `stipend grant`.
 
 use super::Failure;
-use super::operator::{Operator, missing};
+use super::operator::{Operator, missing, nobody};
 use super::output::{NOTHING, json, line, message, table};
 use crate::clock::Day;
 use crate::domain::{Account, Line, Permission, Reach, TypedName};
@@ -65,8 +65,11 @@ pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(),
         Command::List { name, json: as_json } => {
             let account = name.account(&operator.default_org);
             let allowed = operator.allow::<Manage>(&account.org).await?;
-            let found = grants::list(act, &allowed, &account.username).await;
-            let found = found.map_err(missing("user", &account))?;
+            let person = people::get(act, &allowed, &account.username).await;
+            if !person.map_err(missing("user", &account))?.is_user {
+                return Err(nobody("user", &account));
+            }
+            let found = grants::list(act, &allowed, &account.username).await?;
             let today = act.now().day();
             if as_json { json(&GrantBody::all(&found, today)) } else { print(&found, today) }
         }

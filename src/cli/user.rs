@@ -253,10 +253,7 @@ async fn show(name: &TypedName, as_json: bool, operator: &Operator<'_>) -> Resul
     let act = operator.act;
     let person = people::get(act, &allowed, &account.username).await;
     let person = person.map_err(missing("person", &account))?;
-    let grants = match person.is_user {
-        true => grants::list(act, &allowed, &account.username).await?,
-        false => Vec::new(),
-    };
+    let grants = grants::list(act, &allowed, &account.username).await?;
     let today = act.now().day();
     if as_json {
         let person = PersonBody::from(&person);
