@@ -12,7 +12,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use ring::digest;
 
-use super::crypto;
+use super::{Sealer, crypto};
 use crate::config::{KeySource, Secret};
 use crate::entropy::Entropy;
 
@@ -34,7 +34,7 @@ const PUBLISHED: &[&str] = &[
 /// There is no key to start with; the sentence says what to do and never shows the key.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct KeyError(String);
+pub struct KeyError(pub(super) String);
 
 /// A key: the algorithm comes from it, never from a token.
 pub(super) struct Key {
@@ -44,13 +44,13 @@ pub(super) struct Key {
     decoding: DecodingKey,
 }
 
-/// The keys by `kid`; one signs.
-pub struct Keys {
-    signing: Key,
-}
+/// The configured key's text: an HS256 key, and the root that seals what the database keeps.
+#[derive(Debug)]
+pub struct Root(Secret<String>);
 
-impl Keys {
-    /// Reads the key, or generates it where the source is the default file and that is missing.
+impl Root {
+    /// Reads the key, or generates it where the source is the default file and that is missing. A
+    /// weak one is refused.
     pub fn load(source: &KeySource, entropy: &dyn Entropy) -> Result<Self, KeyError> {
         let text = match source {
             KeySource::Value(text) => text.clone(),
@@ -61,8 +61,25 @@ impl Keys {
             },
         };
         refuse_weak(text.expose(), source)?;
+        Ok(Self(text))
+    }
+
+    /// What seals under this key.
+    pub fn sealer(&self) -> Result<Sealer, KeyError> {
+        Sealer::new(&self.0)
+    }
+}
+
+/// The keys by `kid`; one signs.
+pub struct Keys {
+    signing: Key,
+}
+
+impl Keys {
+    /// The configured key alone.
+    pub fn of(root: &Root) -> Self {
         crypto::install();
-        Ok(Self { signing: Key::hs256(text.expose()) })
+        Self { signing: Key::hs256(root.0.expose()) }
     }
 
     /// The key that signs.

@@ -6,6 +6,7 @@
 mod crypto;
 mod keys;
 mod password;
+mod seal;
 mod token;
 
 use crate::clock::Clock;
@@ -16,8 +17,9 @@ use crate::policy::Principal;
 use crate::store::audit::{self, Action, Origin, Record};
 use crate::store::{Db, OpenError, StoreError, sessions, users};
 
-pub use keys::{KeyError, Keys};
+pub use keys::{KeyError, Keys, Root};
 pub use password::{Gate, GateError, Verdict};
+pub use seal::Sealer;
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
@@ -36,6 +38,8 @@ pub struct Auth {
     pub ports: Ports,
     /// Where passwords are hashed.
     pub gate: Gate,
+    /// Seals what the database must keep and nobody may read in a copy of it.
+    pub sealer: Sealer,
     keys: Keys,
     tokens: Tokens,
     demo: bool,
@@ -116,11 +120,12 @@ impl Auth {
     /// Opens the database, reads the key, and starts the hashing threads.
     pub async fn open(config: &Config, ports: Ports) -> Result<Self, StartError> {
         let default_org = default_org(config)?;
-        let keys = Keys::load(&config.key, ports.entropy.as_ref())?;
+        let root = Root::load(&config.key, ports.entropy.as_ref())?;
+        let (keys, sealer) = (Keys::of(&root), root.sealer()?);
         let db = Db::open(&config.database).await?;
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
-        Ok(Self { db, ports, gate, keys, tokens, demo, default_org })
+        Ok(Self { db, ports, gate, sealer, keys, tokens, demo, default_org })
     }
 
     /// Lets a user in: opens a session, puts that on record, and issues its token.

@@ -1,8 +1,8 @@
 //! Who acts on the command line: the operator, who may do everything, on record like everybody.
 
 use super::{Failure, other};
-use crate::auth::{self, Gate, Ports, StartError};
-use crate::config::Config;
+use crate::auth::{self, Gate, Ports, Root, Sealer, StartError};
+use crate::config::{Config, KeySource};
 use crate::domain::{Account, OrgName, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Principal, Right};
@@ -17,6 +17,8 @@ pub(super) struct Operator<'a> {
     pub act: Act<'a>,
     /// The org of a name without one.
     pub default_org: OrgName,
+    #[allow(dead_code, reason = "the commands about keys come next")]
+    key: &'a KeySource,
 }
 
 /// Opens the database for a command, and closes it again.
@@ -32,12 +34,24 @@ pub(super) async fn work(
     let gate = Gate::start(config.passwords).map_err(StartError::from)?;
     let db = Db::open(&config.database).await.map_err(StartError::from)?;
     let act = Act { db: &db, ports: &ports, gate: &gate, origin: &origin };
-    let done = command(&Operator { act, default_org }).await;
+    let done = command(&Operator { act, default_org, key: &config.key }).await;
     db.close().await;
     done
 }
 
+#[allow(dead_code, reason = "the commands about keys come next")]
 impl Operator<'_> {
+    /// The configured key. Read only by the commands that need it.
+    pub(super) fn root(&self) -> Result<Root, Failure> {
+        let root = Root::load(self.key, self.act.ports.entropy.as_ref());
+        Ok(root.map_err(StartError::from)?)
+    }
+
+    /// What seals under the configured key.
+    pub(super) fn sealer(&self) -> Result<Sealer, Failure> {
+        Ok(self.root()?.sealer().map_err(StartError::from)?)
+    }
+
     /// The operator in an org, which must be there: the wrong one would look like an empty one.
     pub(super) async fn in_org(&self, org: &OrgName) -> Result<Principal, Failure> {
         if !orgs::exists(self.act, org).await? {
