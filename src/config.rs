@@ -115,6 +115,8 @@ pub struct Access {
     pub default_org: String,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How long ago somebody may have signed in who changes who may do what (RFC 9470).
+    pub max_sign_in_age: Duration,
     /// The address that the server listens on.
     pub address: IpAddr,
     /// The port that the server listens on; 0 takes a free one.
@@ -145,6 +147,7 @@ struct Raw {
     demo: Option<bool>,
     default_org: String,
     trusted_proxies: Vec<String>,
+    max_sign_in_age: String,
 }
 
 impl Default for Raw {
@@ -161,6 +164,7 @@ impl Default for Raw {
             demo: None,
             default_org: "twilio".into(),
             trusted_proxies: Vec::new(),
+            max_sign_in_age: "15m".into(),
         }
     }
 }
@@ -216,7 +220,7 @@ impl Config {
             tokens: Tokens {
                 issuer: not_empty("issuer", raw.issuer)?,
                 audience: not_empty("audience", raw.audience)?,
-                ttl: token_ttl(&raw.token_ttl)?,
+                ttl: duration("token_ttl", &raw.token_ttl, "1d, 12h or 30m")?,
             },
             key: key_source(raw.jwt_secret, raw.jwt_secret_file)?,
             passwords: passwords(raw.argon2_memory_kib, raw.argon2_iterations)?,
@@ -224,6 +228,7 @@ impl Config {
                 demo,
                 default_org: not_empty("default_org", raw.default_org)?,
                 trusted_proxies: trusted_proxies(&raw.trusted_proxies)?,
+                max_sign_in_age: duration("max_sign_in_age", &raw.max_sign_in_age, "15m or 1h")?,
                 address: rocket.address,
                 port: rocket.port,
             },
@@ -341,17 +346,17 @@ fn trusted_proxies(texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
     texts.iter().map(parse).collect()
 }
 
-fn token_ttl(text: &str) -> Result<Duration, ConfigError> {
-    let ttl = humantime::parse_duration(text).map_err(|_| {
-        ConfigError("setting `token_ttl` must be a time such as 1d, 12h or 30m".into())
-    })?;
+/// From a minute to a year.
+fn duration(name: &str, text: &str, such_as: &str) -> Result<Duration, ConfigError> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| ConfigError(format!("setting `{name}` must be a time such as {such_as}")))?;
     let bounds = Duration::from_secs(60)..=Duration::from_secs(366 * 86_400);
-    if !bounds.contains(&ttl) || ttl.subsec_nanos() != 0 {
-        return Err(ConfigError(
-            "setting `token_ttl` must be whole seconds, from 1m to 366d".into(),
-        ));
+    if !bounds.contains(&duration) || duration.subsec_nanos() != 0 {
+        return Err(ConfigError(format!(
+            "setting `{name}` must be whole seconds, from 1m to 366d"
+        )));
     }
-    Ok(ttl)
+    Ok(duration)
 }
 
 fn key_source(value: Option<String>, file: Option<PathBuf>) -> Result<KeySource, ConfigError> {

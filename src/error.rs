@@ -13,8 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{GateError, IdentifyError, LogInError};
-use crate::domain::Permission;
-use crate::policy::Denied;
+use crate::policy::{Denied, SignInTooOld};
 use crate::service::{Fault, Refused};
 use crate::store::StoreError;
 use crate::store::disclosure::Withheld;
@@ -36,8 +35,10 @@ pub enum Error {
     InvalidToken,
     /// A login failed. One answer for every cause.
     WrongCredentials,
-    /// The token is valid and the permission is missing.
-    InsufficientScope(Permission),
+    /// The token is valid and the permission is missing, or does not count.
+    InsufficientScope(Denied),
+    /// The token is valid and the sign-in behind it too long ago (RFC 9470 section 3).
+    SignInTooOld(SignInTooOld),
     /// The caller may do this, but not so much of it; the sentence says why.
     Forbidden(String),
     /// A browser marked the request as coming from another site.
@@ -84,9 +85,10 @@ impl Error {
             | Self::Invalid(_)
             | Self::AmbiguousLength
             | Self::AmbiguousCredentials => Status::BadRequest,
-            Self::Unauthenticated | Self::InvalidToken | Self::WrongCredentials => {
-                Status::Unauthorized
-            }
+            Self::Unauthenticated
+            | Self::InvalidToken
+            | Self::WrongCredentials
+            | Self::SignInTooOld(_) => Status::Unauthorized,
             Self::InsufficientScope(_) | Self::Forbidden(_) | Self::CrossSite => Status::Forbidden,
             Self::NotFound => Status::NotFound,
             Self::MethodNotAllowed(_) => Status::MethodNotAllowed,
@@ -124,7 +126,13 @@ impl Error {
             Self::AmbiguousCredentials => "Send one Authorization field: Bearer <token>".into(),
             Self::InvalidToken => "Unauthorized".into(),
             Self::WrongCredentials => "Username or password is incorrect".into(),
-            Self::InsufficientScope(needed) => format!("This needs the permission `{needed}`"),
+            Self::InsufficientScope(denied) => denied.to_string(),
+            Self::SignInTooOld(old) => {
+                format!(
+                    "This needs a sign-in of the last {} s: sign in again",
+                    old.max_age.as_secs()
+                )
+            }
             Self::CrossSite => "Requests from another site are refused".into(),
             Self::NotFound => "Not found".into(),
             Self::MethodNotAllowed(_) => "Method not allowed".into(),
@@ -156,9 +164,13 @@ impl Error {
                 r#"{REALM}, error="invalid_token", error_description="The token is not valid""#
             )),
             Self::AmbiguousCredentials => Some(format!(r#"{REALM}, error="invalid_request""#)),
-            Self::InsufficientScope(needed) => {
-                Some(format!(r#"{REALM}, error="insufficient_scope", scope="{needed}""#))
+            Self::InsufficientScope(denied) => {
+                Some(format!(r#"{REALM}, error="insufficient_scope", scope="{}""#, denied.needed))
             }
+            Self::SignInTooOld(old) => Some(format!(
+                r#"{REALM}, error="insufficient_user_authentication", error_description="The sign-in is too long ago", max_age="{}""#,
+                old.max_age.as_secs()
+            )),
             _ => None,
         }
     }
@@ -382,7 +394,13 @@ impl From<StoreError> for Error {
 
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
-        Self::InsufficientScope(denied.needed)
+        Self::InsufficientScope(denied)
+    }
+}
+
+impl From<SignInTooOld> for Error {
+    fn from(old: SignInTooOld) -> Self {
+        Self::SignInTooOld(old)
     }
 }
 

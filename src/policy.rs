@@ -4,8 +4,10 @@
 //! [`Principal::allow`] makes one, so there is no path to pay that has not been checked here.
 
 use std::marker::PhantomData;
+use std::ops::Deref;
+use std::time::Duration;
 
-use crate::clock::Day;
+use crate::clock::{Day, Timestamp};
 use crate::domain::{Account, OrgName, Permission, Reach, TeamName, Username};
 
 /// A permission, as a type, so that a function can name the one it needs.
@@ -56,11 +58,42 @@ pub struct Grant {
     pub until: Option<Day>,
 }
 
+/// What a session may not do, whatever its user's grants permit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The password was made or set by somebody else: until it is changed, nothing is permitted.
+    pub password_must_change: bool,
+    /// The org demands a second factor, and the session was opened without: no `manage`, no `write`.
+    pub lacks_second_factor: bool,
+    /// It is a script's: no `manage`.
+    pub is_machine: bool,
+}
+
+impl Limits {
+    /// Why a permission does not count, if it does not.
+    fn forbid(self, permission: Permission) -> Option<Lack> {
+        let changes = matches!(permission, Permission::Manage | Permission::Write);
+        if self.password_must_change {
+            Some(Lack::OwnPassword)
+        } else if self.is_machine && permission == Permission::Manage {
+            Some(Lack::Person)
+        } else if self.lacks_second_factor && changes {
+            Some(Lack::SecondFactor)
+        } else {
+            None
+        }
+    }
+}
+
 /// What the database says that somebody may do, and the version at which it said so.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
     /// The grants that hold.
     pub grants: Vec<Grant>,
+    /// What their session may not do.
+    pub limits: Limits,
+    /// When they signed in; none for a script, which never does, and for the operator.
+    pub signed_in_at: Option<Timestamp>,
     /// The org's `access_version` when they were read.
     pub version: i64,
 }
@@ -74,12 +107,64 @@ pub struct Principal {
     standing: Standing,
 }
 
+/// What somebody lacks who may not do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// A grant that holds, of a permission that the token names.
+    Grant,
+    /// A password of their own: theirs was made or set by somebody else.
+    OwnPassword,
+    /// A second factor, which their org demands.
+    SecondFactor,
+    /// A person: it is a script that asks.
+    Person,
+}
+
 /// The caller is known and may not do this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this needs the permission `{needed}`")]
 pub struct Denied {
     /// The permission that is missing.
     pub needed: Permission,
+    /// What is lacking for it.
+    pub lack: Lack,
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.lack {
+            Lack::Grant => write!(f, "This needs the permission `{}`", self.needed),
+            Lack::OwnPassword => f.write_str(
+                "Change your password first: PUT /me/password; this one was made for you",
+            ),
+            Lack::SecondFactor => write!(
+                f,
+                "Your org demands a second factor for `{}`: turn it on, and sign in with a code",
+                self.needed
+            ),
+            Lack::Person => write!(f, "A machine token never has the permission `{}`", self.needed),
+        }
+    }
+}
+
+/// The caller has to sign in again: they have not lately enough for this (RFC 9470).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this needs a sign-in of the last {} s: sign in again", .max_age.as_secs())]
+pub struct SignInTooOld {
+    /// How long ago it may have been.
+    pub max_age: Duration,
+}
+
+/// The proof that whoever it is about has signed in lately. Made by [`Principal::recent`] and
+/// [`Allowed::recent`] alone.
+#[derive(Debug)]
+pub struct Recent<T>(T);
+
+impl<T> Deref for Recent<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 /// Somebody would give more than they hold themselves.
@@ -109,7 +194,7 @@ impl Principal {
             until: None,
         });
         let perms = Permission::ALL.map(|permission| permission.name().to_owned());
-        let standing = Standing { grants: grants.to_vec(), version: 0 };
+        let standing = Standing { grants: grants.to_vec(), ..Standing::default() };
         Self::with(Account { org, username }, None, perms.to_vec(), standing)
     }
 
@@ -119,14 +204,17 @@ impl Principal {
         perms: Vec<String>,
         mut standing: Standing,
     ) -> Self {
-        standing.grants.retain(|grant| perms.iter().any(|perm| perm == grant.permission.name()));
+        standing.grants.retain(|grant| {
+            standing.limits.forbid(grant.permission).is_none()
+                && perms.iter().any(|perm| perm == grant.permission.name())
+        });
         Self { account, session_id, perms, standing }
     }
 
     /// The same person with these grants, whatever a token narrows them to.
     pub fn with_all(&self, grants: Vec<Grant>) -> Self {
         let perms = Permission::ALL.map(|permission| permission.name().to_owned());
-        let standing = Standing { grants, version: self.standing.version };
+        let standing = Standing { grants, ..self.standing.clone() };
         Self::with(self.account.clone(), self.session_id.clone(), perms.to_vec(), standing)
     }
 
@@ -159,10 +247,25 @@ impl Principal {
             .cloned()
             .collect();
         if grants.is_empty() {
-            return Err(Denied { needed: P::PERMISSION });
+            let lack = self.standing.limits.forbid(P::PERMISSION).unwrap_or(Lack::Grant);
+            return Err(Denied { needed: P::PERMISSION, lack });
         }
         let visibility = Visibility { grants, today, version: self.standing.version };
         Ok(Allowed { principal: self.clone(), visibility, right: PhantomData })
+    }
+
+    /// The proof that the caller signed in at most so long ago. The operator need not.
+    pub fn recent(self, now: Timestamp, max_age: Duration) -> Result<Recent<Self>, SignInTooOld> {
+        self.signed_in_within(now, max_age)?;
+        Ok(Recent(self))
+    }
+
+    fn signed_in_within(&self, now: Timestamp, max_age: Duration) -> Result<(), SignInTooOld> {
+        let recent = match (&self.session_id, self.standing.signed_in_at) {
+            (None, _) => true,
+            (Some(_), at) => at.is_some_and(|at| now <= at.plus(max_age)),
+        };
+        if recent { Ok(()) } else { Err(SignInTooOld { max_age }) }
     }
 
     /// Whether the caller holds a permission over all that a reach of `holder` covers, at least
@@ -235,6 +338,12 @@ impl<P: Right> Allowed<P> {
         Principal::with(account, session_id, perms, standing).allow(self.visibility.today)
     }
 
+    /// The same proof, with that of a sign-in at most so long ago.
+    pub fn recent(self, now: Timestamp, max_age: Duration) -> Result<Recent<Self>, SignInTooOld> {
+        self.principal.signed_in_within(now, max_age)?;
+        Ok(Recent(self))
+    }
+
     /// The permission that was checked.
     pub fn permission(&self) -> Permission {
         P::PERMISSION
@@ -293,7 +402,7 @@ mod tests {
             account,
             "s".into(),
             perms,
-            Standing { grants: grants.collect(), version: 1 },
+            Standing { grants: grants.collect(), version: 1, ..Standing::default() },
         )
     }
 
@@ -302,9 +411,54 @@ mod tests {
         Ok(allowed.visibility().grant_ids().map(String::from).collect())
     }
 
+    fn lacking_a_grant() -> Denied {
+        Denied { needed: Permission::Read, lack: Lack::Grant }
+    }
+
+    #[test]
+    fn a_session_permits_no_more_than_its_limits() {
+        let all = Permission::ALL.map(|permission| permission.name());
+        let limited = |limits| {
+            let Principal { account, perms, standing, .. } = principal(&Permission::ALL, &all);
+            Principal::new(account, "s".into(), perms, Standing { limits, ..standing })
+        };
+        let day = Timestamp::from_millis(0).day();
+        let machine = limited(Limits { is_machine: true, ..Limits::default() });
+        assert_eq!(machine.allow::<Manage>(day).unwrap_err().lack, Lack::Person);
+        assert!(machine.allow::<Write>(day).is_ok() && machine.allow::<Audit>(day).is_ok());
+        let weak = limited(Limits { lacks_second_factor: true, ..Limits::default() });
+        assert_eq!(weak.allow::<Manage>(day).unwrap_err().lack, Lack::SecondFactor);
+        assert_eq!(weak.allow::<Write>(day).unwrap_err().lack, Lack::SecondFactor);
+        assert!(weak.allow::<Read>(day).is_ok() && weak.allow::<Audit>(day).is_ok());
+        let new = limited(Limits { password_must_change: true, ..Limits::default() });
+        assert_eq!(new.allow::<Read>(day).unwrap_err().lack, Lack::OwnPassword);
+        assert!(
+            new.grants().is_empty() && new.with_all(weak.grants().to_vec()).grants().is_empty()
+        );
+    }
+
+    #[test]
+    fn a_sign_in_is_recent_for_so_long_and_a_script_never_signs_in() {
+        let age = Duration::from_secs(900);
+        let signed_in = |signed_in_at| {
+            let Principal { account, perms, standing, .. } = principal(&[], &[]);
+            Principal::new(account, "s".into(), perms, Standing { signed_in_at, ..standing })
+        };
+        let at = Timestamp::from_millis(5_000);
+        assert!(signed_in(Some(at)).recent(at.plus(age), age).is_ok());
+        let late = at.plus(age).plus(Duration::from_millis(1));
+        assert_eq!(signed_in(Some(at)).recent(late, age).unwrap_err().max_age, age);
+        assert!(signed_in(None).recent(at, age).is_err());
+        let operator = Principal::operator(
+            OrgName::parse("acme").unwrap(),
+            Username::parse("operator").unwrap(),
+        );
+        assert!(operator.recent(late, age).is_ok());
+    }
+
     #[test]
     fn nothing_is_allowed_without_a_grant() {
-        let denied = Err(Denied { needed: Permission::Read });
+        let denied = Err(lacking_a_grant());
         assert_eq!(reads(&principal(&[], &["read"])), denied);
     }
 
@@ -314,14 +468,14 @@ mod tests {
             &[Permission::Write, Permission::Manage, Permission::Audit],
             &["read", "write", "manage", "audit"],
         );
-        assert_eq!(reads(&others), Err(Denied { needed: Permission::Read }));
+        assert_eq!(reads(&others), Err(lacking_a_grant()));
     }
 
     #[test]
     fn a_token_only_narrows_what_the_grants_allow() {
         use Permission::{Read, Write};
         assert_eq!(reads(&principal(&[Write, Read], &["read"])), Ok(vec!["1".into()]));
-        let denied = Err(Denied { needed: Read });
+        let denied = Err(lacking_a_grant());
         assert_eq!(reads(&principal(&[Read], &["write"])), denied);
         assert_eq!(reads(&principal(&[Read], &["READ", "read ", "read,write"])), denied);
         assert_eq!(reads(&principal(&[Read], &[])), denied);
@@ -343,7 +497,7 @@ mod tests {
             until,
         };
         let holds = |mine: Grant, theirs: &str, whose_team: Option<&str>, until| {
-            let live = Standing { grants: vec![mine], version: 1 };
+            let live = Standing { grants: vec![mine], ..Standing::default() };
             let ann = Principal::new(account.clone(), "s".into(), vec!["read".into()], live);
             let reach = Reach::parse(theirs).unwrap();
             let whose_team = whose_team.map(team);
@@ -376,11 +530,12 @@ mod tests {
         let grant =
             |permission| Grant { grant_id: "g".into(), permission, reach: Reach::Own, until: None };
         let grants = vec![grant(Permission::Manage), grant(Permission::Read)];
-        let renewed = allowed.renew(Standing { grants, version: 2 }).unwrap();
+        let renewed =
+            allowed.renew(Standing { grants, version: 2, ..Standing::default() }).unwrap();
         assert_eq!(renewed.principal().grants().len(), 1);
         assert!(!renewed.visibility().whole_org());
         assert_eq!(renewed.visibility().version(), 2);
-        let ended = allowed.renew(Standing { grants: Vec::new(), version: 3 });
-        assert_eq!(ended.unwrap_err(), Denied { needed: Permission::Read });
+        let ended = allowed.renew(Standing { version: 3, ..Standing::default() });
+        assert_eq!(ended.unwrap_err(), lacking_a_grant());
     }
 }

@@ -9,12 +9,15 @@ mod password;
 mod seal;
 mod token;
 
+use std::time::Duration;
+
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
 use crate::policy::Principal;
 use crate::store::audit::{self, Action, Origin, Record};
+use crate::store::sessions::{NewSession, Opener};
 use crate::store::{Db, OpenError, StoreError, sessions, users};
 
 pub use keys::{KeyError, Keys, Root};
@@ -44,6 +47,7 @@ pub struct Auth {
     tokens: Tokens,
     demo: bool,
     default_org: OrgName,
+    max_sign_in_age: Duration,
 }
 
 /// The server cannot start; the sentence says what to do.
@@ -125,7 +129,13 @@ impl Auth {
         let db = Db::open(&config.database).await?;
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
-        Ok(Self { db, ports, gate, sealer, keys, tokens, demo, default_org })
+        let max_sign_in_age = config.access.max_sign_in_age;
+        Ok(Self { db, ports, gate, sealer, keys, tokens, demo, default_org, max_sign_in_age })
+    }
+
+    /// How long ago somebody may have signed in who changes who may do what.
+    pub fn max_sign_in_age(&self) -> Duration {
+        self.max_sign_in_age
     }
 
     /// Lets a user in: opens a session, puts that on record, and issues its token.
@@ -151,7 +161,18 @@ impl Auth {
         if let Some(wanted) = wanted {
             perms.retain(|held| wanted.iter().any(|permission| permission.name() == held));
         }
-        sessions::open(tx.access(), &session_id, &account, now, self.tokens.ttl).await?;
+        let session = NewSession {
+            session_id: &session_id,
+            account: &account,
+            opener: Opener::LogIn,
+            perms: &perms,
+            client: &origin.client,
+            kid: self.keys.signing().kid(),
+            second_factor: false,
+            now,
+            lifetime: self.tokens.ttl,
+        };
+        sessions::open(tx.access(), &session).await?;
         let record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;

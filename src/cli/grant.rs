@@ -81,7 +81,7 @@ pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(),
 
 async fn give(wanted: Give, operator: &Operator<'_>) -> Result<(), Failure> {
     let account = wanted.name.account(&operator.default_org);
-    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let allowed = operator.allow_recent::<Manage>(&account.org).await?;
     let Give { permission, reach, until, reason, .. } = wanted;
     let gift = Gift { permission, reach, until, reason };
     let given = grants::give(operator.act, &allowed, &account.username, gift)
@@ -96,7 +96,7 @@ async fn give(wanted: Give, operator: &Operator<'_>) -> Result<(), Failure> {
 }
 
 async fn end(holder: &Account, grant_id: &str, operator: &Operator<'_>) -> Result<(), Failure> {
-    let allowed = operator.allow::<Manage>(&holder.org).await?;
+    let allowed = operator.allow_recent::<Manage>(&holder.org).await?;
     let person = people::get(operator.act, &allowed, &holder.username).await;
     person.map_err(missing("user", holder))?;
     match grants::end(operator.act, &allowed, &holder.username, grant_id).await {

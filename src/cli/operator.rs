@@ -1,11 +1,13 @@
 //! Who acts on the command line: the operator, who may do everything, on record like everybody.
 
+use std::time::Duration;
+
 use super::{Failure, other};
 use crate::auth::{self, Gate, Ports, Root, Sealer, StartError};
 use crate::config::{Config, KeySource};
 use crate::domain::{Account, OrgName, Username};
 use crate::entropy::random_id;
-use crate::policy::{Allowed, Principal, Right};
+use crate::policy::{Allowed, Principal, Recent, Right};
 use crate::service::orgs::{self, OPERATOR};
 use crate::service::{Act, Refused};
 use crate::store::Db;
@@ -64,6 +66,15 @@ impl Operator<'_> {
     pub(super) async fn allow<P: Right>(&self, org: &OrgName) -> Result<Allowed<P>, Failure> {
         let principal = self.in_org(org).await?;
         Ok(principal.allow(self.act.now().day()).map_err(Refused::from)?)
+    }
+
+    /// The same proof for what needs a recent sign-in, of which the operator, who has none, is free.
+    pub(super) async fn allow_recent<P: Right>(
+        &self,
+        org: &OrgName,
+    ) -> Result<Recent<Allowed<P>>, Failure> {
+        let allowed = self.allow(org).await?;
+        allowed.recent(self.act.now(), Duration::ZERO).map_err(other)
     }
 }
 

@@ -156,7 +156,7 @@ async fn add(new: Add, operator: &Operator<'_>) -> Result<(), Failure> {
     };
     let team = new.team;
     let employee = new.full_name.map(|full_name| Employee { full_name, team });
-    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let allowed = operator.allow_recent::<Manage>(&account.org).await?;
     let person = NewPerson { username: account.username.clone(), employee, user };
     people::add(operator.act, &allowed, person).await?;
     message(&format!("added {account}, {what}"));
@@ -274,7 +274,7 @@ async fn change(
     operator: &Operator<'_>,
 ) -> Result<(), Failure> {
     let account = name.account(&operator.default_org);
-    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let allowed = operator.allow_recent::<Manage>(&account.org).await?;
     let username = &account.username;
     people::change(operator.act, &allowed, username, changes, &Precondition::Exists)
         .await
@@ -289,7 +289,7 @@ async fn set_password(
     operator: &Operator<'_>,
 ) -> Result<(), Failure> {
     let account = name.account(&operator.default_org);
-    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let allowed = operator.allow_recent::<Manage>(&account.org).await?;
     let password = NewPassword::Given(password.read()?);
     people::set_password(operator.act, &allowed, &account.username, password)
         .await

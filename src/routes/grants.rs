@@ -10,7 +10,7 @@ use super::path::{Name, identifier};
 use super::query::Query;
 use crate::domain::{Line, Reach};
 use crate::error::Error;
-use crate::policy::{Allowed, Manage};
+use crate::policy::{Allowed, Manage, Recent};
 use crate::service::Act;
 use crate::service::asked::parse_permission;
 use crate::service::grants::{self, Gift};
@@ -69,7 +69,7 @@ struct NewGrantBody {
 )]
 #[rocket::post("/users/<name>/grants", data = "<object>")]
 pub(super) async fn give_grant(
-    allowed: Allowed<Manage>,
+    allowed: Recent<Allowed<Manage>>,
     name: Name<'_>,
     query: Query,
     object: Object,
@@ -102,7 +102,7 @@ fn gift(mut members: Members) -> Result<Gift, Error> {
 )]
 #[rocket::delete("/users/<name>/grants/<id>")]
 pub(super) async fn end_grant(
-    allowed: Allowed<Manage>,
+    allowed: Recent<Allowed<Manage>>,
     name: Name<'_>,
     id: &str,
     query: Query,

@@ -11,7 +11,7 @@ use rocket::{Ignite, Rocket, Sentinel};
 use crate::auth::Auth;
 use crate::error::Error;
 use crate::fairings::Context;
-use crate::policy::{Allowed, Principal, Right};
+use crate::policy::{Allowed, Principal, Recent, Right};
 use crate::service::Act;
 
 #[rocket::async_trait]
@@ -82,6 +82,52 @@ impl<'r, P: Right> FromRequest<'r> for Allowed<P> {
 }
 
 impl<P: Right> Sentinel for Allowed<P> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Auth>().is_none()
+    }
+}
+
+/// Somebody whose token is valid, and who signed in lately.
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Recent<Principal> {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        let recent = identify(request).await.and_then(|(principal, auth)| {
+            Ok(principal.recent(auth.ports.clock.now(), auth.max_sign_in_age())?)
+        });
+        match recent {
+            Ok(recent) => Outcome::Success(recent),
+            Err(error) => refuse(error, request),
+        }
+    }
+}
+
+impl Sentinel for Recent<Principal> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Auth>().is_none()
+    }
+}
+
+/// Somebody who may do this, and who signed in lately. Whoever may not is told that first: signing
+/// in again would not help them.
+#[rocket::async_trait]
+impl<'r, P: Right> FromRequest<'r> for Recent<Allowed<P>> {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        let recent = identify(request).await.and_then(|(principal, auth)| {
+            let now = auth.ports.clock.now();
+            Ok(principal.allow::<P>(now.day())?.recent(now, auth.max_sign_in_age())?)
+        });
+        match recent {
+            Ok(recent) => Outcome::Success(recent),
+            Err(error) => refuse(error, request),
+        }
+    }
+}
+
+impl<P: Right> Sentinel for Recent<Allowed<P>> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         rocket.state::<Auth>().is_none()
     }

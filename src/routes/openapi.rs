@@ -92,7 +92,13 @@ struct Refusals;
 type Refusal = (u16, &'static str, &'static str, &'static [&'static str]);
 const REFUSALS: &[Refusal] = &[
     (400, "BadRequest", "The request is malformed, or something in it is wrong.", &[CHALLENGE]),
-    (401, "Unauthenticated", "There is no token, or it is not valid.", &[CHALLENGE]),
+    (
+        401,
+        "Unauthenticated",
+        "There is no token, it is not valid, or the sign-in behind it is too long ago for this \
+         (RFC 9470).",
+        &[CHALLENGE],
+    ),
     (
         403,
         "Forbidden",

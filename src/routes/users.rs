@@ -11,7 +11,7 @@ use super::path::Name;
 use super::query::Query;
 use crate::domain::{Line, TeamName, Username};
 use crate::error::Error;
-use crate::policy::{Allowed, Manage};
+use crate::policy::{Allowed, Manage, Recent};
 use crate::service::people::{self, Changes, Employee, NewPassword, NewPerson};
 use crate::service::schema;
 use crate::service::shown::PersonBody;
@@ -113,7 +113,7 @@ struct NewPersonBody {
 )]
 #[rocket::post("/users", data = "<object>")]
 pub(super) async fn add_person(
-    allowed: Allowed<Manage>,
+    allowed: Recent<Allowed<Manage>>,
     query: Query,
     object: Object,
     act: Act<'_>,
@@ -192,7 +192,7 @@ struct PersonChanges {
 )]
 #[rocket::patch("/users/<name>", data = "<object>")]
 pub(super) async fn change_person(
-    allowed: Allowed<Manage>,
+    allowed: Recent<Allowed<Manage>>,
     name: Name<'_>,
     precondition: Precondition,
     query: Query,
@@ -228,7 +228,7 @@ struct PasswordBody {
 )]
 #[rocket::post("/users/<name>/password")]
 pub(super) async fn set_password(
-    allowed: Allowed<Manage>,
+    allowed: Recent<Allowed<Manage>>,
     name: Name<'_>,
     query: Query,
     act: Act<'_>,

@@ -6,7 +6,7 @@ use super::{Act, Refused, members};
 use crate::clock::Day;
 use crate::domain::{Account, Line, OrgName, Permission, Reach, Username};
 use crate::entropy::random_id;
-use crate::policy::{Allowed, Manage};
+use crate::policy::{Allowed, Manage, Recent};
 use crate::store::audit::Action;
 use crate::store::grants::{self, GrantRecord, NewGrant};
 use crate::store::{Tx, orgs, people};
@@ -39,7 +39,7 @@ pub async fn list(
 /// over all of that reach, for as long.
 pub async fn give(
     act: Act<'_>,
-    allowed: &Allowed<Manage>,
+    allowed: &Recent<Allowed<Manage>>,
     holder: &Username,
     gift: Gift,
 ) -> Result<GrantRecord, Refused> {
@@ -98,7 +98,7 @@ pub async fn give(
 /// Ends a grant; one that has ended stays as it is. The last one that manages the org cannot be.
 pub async fn end(
     act: Act<'_>,
-    allowed: &Allowed<Manage>,
+    allowed: &Recent<Allowed<Manage>>,
     holder: &Username,
     grant_id: &str,
 ) -> Result<(), Refused> {

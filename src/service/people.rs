@@ -7,7 +7,7 @@ use super::{Act, Precondition, Refused, members};
 use crate::config::Secret;
 use crate::domain::{Account, Line, Permission, Reach, TeamName, Username};
 use crate::entropy::random_id;
-use crate::policy::{Allowed, Manage, Principal};
+use crate::policy::{Allowed, Manage, Principal, Recent};
 use crate::store::audit::Action;
 use crate::store::grants::{GrantRecord, NewGrant};
 use crate::store::people::{Filter, Person};
@@ -104,7 +104,7 @@ pub async fn whoami(
 /// A new user may read their own pay.
 pub async fn add(
     act: Act<'_>,
-    allowed: &Allowed<Manage>,
+    allowed: &Recent<Allowed<Manage>>,
     new: NewPerson,
 ) -> Result<Added, Refused> {
     if new.user.is_none() && new.employee.is_none() {
@@ -174,7 +174,7 @@ pub async fn add(
 /// Changes a person whom the caller manages.
 pub async fn change(
     act: Act<'_>,
-    allowed: &Allowed<Manage>,
+    allowed: &Recent<Allowed<Manage>>,
     username: &Username,
     changes: Changes,
     precondition: &Precondition,
@@ -296,7 +296,7 @@ async fn set_disabled(
 /// them, and so must hold all that they hold.
 pub async fn set_password(
     act: Act<'_>,
-    allowed: &Allowed<Manage>,
+    allowed: &Recent<Allowed<Manage>>,
     username: &Username,
     password: NewPassword,
 ) -> Result<Option<Secret<String>>, Refused> {

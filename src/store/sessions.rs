@@ -6,18 +6,20 @@ use super::grants::GrantColumns;
 use super::{Access, StoreError, execute, on, statements};
 use crate::clock::Timestamp;
 use crate::domain::Account;
-use crate::policy::Standing;
+use crate::policy::{Limits, Standing};
 
 statements! {
-    OPEN = "INSERT INTO sessions (org, session_id, username, created_at, expires_at) \
-            VALUES ($1, $2, $3, $4, $5)";
+    OPEN = "INSERT INTO sessions (org, session_id, username, created_at, expires_at, kind, name, \
+                                  perms, client, kid, second_factor) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     END_ALL = "UPDATE sessions SET ended_at = $3 \
                WHERE org = $1 AND username = $2 AND ended_at IS NULL";
     END = "UPDATE sessions SET ended_at = $3 \
            WHERE org = $1 AND session_id = $2 AND ended_at IS NULL";
     /// The session, its user and the grants that hold today, in one statement: a row a grant, or
     /// one row without. No row at all: no live session of an enabled user.
-    FIND_LIVE = "SELECT s.created_at, s.expires_at, u.demo, o.access_version, \
+    FIND_LIVE = "SELECT s.created_at, s.expires_at, s.kind, s.kid, u.demo, o.access_version, \
+                        u.password_expires_at, o.second_factor AS demanded, s.second_factor, \
                         g.grant_id, g.permission, g.reach_kind, g.reach_name, g.last_day \
                  FROM sessions s \
                  JOIN orgs o ON o.org = s.org \
@@ -35,6 +37,8 @@ pub struct LiveSession {
     pub lifetime: Duration,
     /// Whether the user is part of the demo data.
     pub is_demo: bool,
+    /// The key that signed its token; none for a session from before keys were noted.
+    pub kid: Option<String>,
     /// The user's grants that hold today.
     pub standing: Standing,
 }
@@ -43,28 +47,81 @@ pub struct LiveSession {
 struct Row {
     created_at: i64,
     expires_at: i64,
+    kind: String,
+    kid: Option<String>,
     demo: i64,
     access_version: i64,
+    password_expires_at: Option<i64>,
+    demanded: i64,
+    second_factor: i64,
     #[sqlx(flatten)]
     grant: GrantColumns,
 }
 
-/// Opens a session, from `now` for `lifetime`.
-pub async fn open(
-    access: Access<'_>,
-    session_id: &str,
-    account: &Account,
-    now: Timestamp,
-    lifetime: Duration,
-) -> Result<(), StoreError> {
+/// What opened a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener<'a> {
+    /// A sign-in, perhaps with a second factor.
+    LogIn,
+    /// A user, for a script of theirs, under this name.
+    Machine(&'a str),
+}
+
+impl Opener<'_> {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::LogIn => "login",
+            Self::Machine(_) => "machine",
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::LogIn => None,
+            Self::Machine(name) => Some(name),
+        }
+    }
+}
+
+/// A session to be opened.
+#[derive(Debug)]
+pub struct NewSession<'a> {
+    /// Its id, which is the token's `jti`.
+    pub session_id: &'a str,
+    /// Whose.
+    pub account: &'a Account,
+    /// What opens it.
+    pub opener: Opener<'a>,
+    /// The permissions that its token names.
+    pub perms: &'a [String],
+    /// The address that it is opened from.
+    pub client: &'a str,
+    /// The key that signs its token.
+    pub kid: &'a str,
+    /// Whether a second factor was given.
+    pub second_factor: bool,
+    /// From when.
+    pub now: Timestamp,
+    /// For how long.
+    pub lifetime: Duration,
+}
+
+/// Opens a session.
+pub async fn open(access: Access<'_>, new: &NewSession<'_>) -> Result<(), StoreError> {
     execute!(
         access,
         sqlx::query(OPEN)
-            .bind(account.org.as_str())
-            .bind(session_id)
-            .bind(account.username.as_str())
-            .bind(now.as_millis())
-            .bind(now.plus(lifetime).as_millis())
+            .bind(new.account.org.as_str())
+            .bind(new.session_id)
+            .bind(new.account.username.as_str())
+            .bind(new.now.as_millis())
+            .bind(new.now.plus(new.lifetime).as_millis())
+            .bind(new.opener.kind())
+            .bind(new.opener.name())
+            .bind(serde_json::Value::from(new.perms).to_string())
+            .bind(new.client)
+            .bind(new.kid)
+            .bind(i64::from(new.second_factor))
     )?;
     Ok(())
 }
@@ -119,9 +176,16 @@ pub async fn find_live(
     };
     let lifetime = u64::try_from(first.expires_at.saturating_sub(first.created_at))
         .map_err(|_| StoreError::Impossible("sessions"))?;
-    let is_demo = first.demo != 0;
+    let (is_demo, kid) = (first.demo != 0, first.kid.clone());
+    let is_machine = first.kind != Opener::LogIn.kind();
+    let limits = Limits {
+        password_must_change: first.password_expires_at.is_some(),
+        lacks_second_factor: first.demanded > first.second_factor,
+        is_machine,
+    };
+    let signed_in_at = (!is_machine).then_some(Timestamp::from_millis(first.created_at));
     let version = first.access_version;
     let grants = rows.into_iter().filter_map(|row| row.grant.into_grant()).collect();
-    let standing = Standing { grants, version };
-    Ok(Some(LiveSession { lifetime: Duration::from_millis(lifetime), is_demo, standing }))
+    let standing = Standing { grants, limits, signed_in_at, version };
+    Ok(Some(LiveSession { lifetime: Duration::from_millis(lifetime), is_demo, kid, standing }))
 }

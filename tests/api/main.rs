@@ -24,6 +24,7 @@ mod openapi;
 mod paging;
 mod pay;
 mod people;
+mod step_up;
 mod teams;
 mod token;
 mod trail;

@@ -107,6 +107,7 @@ fn r92_a_number_out_of_its_range_names_itself() {
         ("ROCKET_KEEP_ALIVE", "soon", "`keep_alive`"),
         ("ROCKET_TOKEN_TTL", "3600", "`token_ttl`"),
         ("ROCKET_TOKEN_TTL", "367d", "`token_ttl`"),
+        ("ROCKET_MAX_SIGN_IN_AGE", "59s", "`max_sign_in_age`"),
         ("ROCKET_ARGON2_ITERATIONS", "0", "`argon2_iterations`"),
         ("ROCKET_ARGON2_MEMORY_KIB", "99999999", "`argon2_memory_kib`"),
         ("ROCKET_JWT_SECRET", "[hunter2]", "`jwt_secret`"),
