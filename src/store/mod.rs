@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod disclosure;
 pub mod grants;
+pub mod keys;
 mod open;
 pub mod orgs;
 pub mod pay;
