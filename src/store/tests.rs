@@ -4,7 +4,7 @@ use std::io::Write;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{audit, grants, open, orgs, people, rates, sessions, users};
+use super::{audit, grants, inspect, open, orgs, people, rates, sessions, users};
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
@@ -12,6 +12,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         audit::STATEMENTS,
         grants::STATEMENTS,
+        inspect::STATEMENTS,
         open::STATEMENTS,
         orgs::STATEMENTS,
         people::STATEMENTS,
