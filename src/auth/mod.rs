@@ -4,6 +4,8 @@
 //! request. So ending a session, a grant or a user acts on the very next one.
 
 mod crypto;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod housekeeping;
 pub mod keys;
 mod password;
@@ -337,6 +339,7 @@ pub fn default_org(config: &Config) -> Result<OrgName, ConfigError> {
 fn log_attempt(outcome: &str, account: Option<&Account>, origin: &Origin) {
     tracing::info!(
         outcome,
+        org = account.map(|account| account.org.as_str()),
         user = account.map(tracing::field::display),
         client = origin.client,
         request_id = origin.request_id,

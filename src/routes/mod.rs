@@ -3,6 +3,8 @@
 mod answer;
 mod bearer;
 mod body;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grants;
 mod guard;
 mod health;

@@ -7,6 +7,7 @@ mod support;
 mod cli;
 mod database;
 mod disk;
+mod doctor;
 mod durability;
 mod faults;
 mod framing;
