@@ -22,6 +22,8 @@ const LONGEST_URI: usize = 8 * 1024;
 const LARGEST_HEADER: usize = 64 * 1024;
 /// No segment of a path that exists is longer.
 const LONGEST_LOGGED: usize = 64;
+/// Nor is one with a capital letter in it, as the parts of a token have.
+const LONGEST_LOGGED_WITH_CAPITALS: usize = 32;
 
 /// Sent with every answer. The page's own scripts and styles are all that may load; nothing may
 /// frame it, and no script may make markup from text.
@@ -170,7 +172,11 @@ fn dress(request: &Request<'_>, response: &mut Response<'_>) {
 
 /// A path as the log may hold it: somebody may have pasted a token into it.
 fn loggable(path: &str) -> String {
-    let short = |segment| if str::len(segment) > LONGEST_LOGGED { "…" } else { segment };
+    fn short(segment: &str) -> &str {
+        let has_capitals = segment.bytes().any(|byte| byte.is_ascii_uppercase());
+        let longest = if has_capitals { LONGEST_LOGGED_WITH_CAPITALS } else { LONGEST_LOGGED };
+        if segment.len() > longest { "…" } else { segment }
+    }
     path.split('/').map(short).collect::<Vec<_>>().join("/")
 }
 

@@ -119,7 +119,7 @@ async fn examine(look: &Look<'_>) -> Vec<Finding> {
         host::serving(look),
         host::clock(look, &inspected),
         host::passwords(look).await,
-        host::open_files(),
+        host::open_files(&inspected),
         files::disk(look),
     ]
     .concat()

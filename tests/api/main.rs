@@ -12,6 +12,7 @@ mod access;
 mod architecture;
 mod contract;
 mod every_route;
+mod hostile;
 mod http;
 mod login;
 mod long;

@@ -99,7 +99,9 @@ async fn all_is_well_beside_a_server_that_runs() {
     assert!(report.says("ok", "key").contains("stipend.key can be used"));
     assert!(report.says("ok", "schema").contains("which is this binary's"));
     assert!(report.says("ok", "clock").contains("nothing on record is later"));
-    assert!(report.says("ok", "passwords").contains("argon2_iterations = 2"));
+    // How fast it is depends on what else runs here.
+    let passwords = report.checks.iter().find(|(_, check, _)| check == "passwords").unwrap();
+    assert!(passwords.2.contains("argon2_iterations = 2"), "{passwords:?}");
     assert!(report.says("warning", "demo").contains("published password"));
     if is_postgres() {
         assert!(report.says("ok", "database").contains("PostgreSQL"));

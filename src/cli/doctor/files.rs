@@ -142,7 +142,7 @@ fn room(free: u64) -> Finding {
     let advice = "make room: without it nobody signs in and no pay is shown";
     match free {
         ..LEAST_ROOM => Finding::problem("disk", found, advice),
-        ..ROOM => Finding::warning("disk", found, advice),
+        LEAST_ROOM..ROOM => Finding::warning("disk", found, advice),
         _ => Finding { state: State::Ok, ..Finding::ok("disk", found) },
     }
 }

@@ -11,7 +11,7 @@ use super::{Finding, Look, State};
 use crate::auth::{Gate, GateError};
 use crate::clock::Timestamp;
 use crate::config::{Passwords, Secret};
-use crate::store::inspect::Inspected;
+use crate::store::inspect::{Engine, Inspected};
 
 /// How long a server that is asked may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -212,20 +212,37 @@ fn group_kib() -> Option<u64> {
     Some(read("memory.max")?.saturating_sub(read("memory.current")?) / 1024)
 }
 
-/// How many connections there can be.
-pub(super) fn open_files() -> Vec<Finding> {
-    vec![files(getrlimit(Resource::Nofile).current)]
+/// How many connections there can be: by the limit of the server that runs, or else by the one
+/// that a server would have which is started as this was.
+pub(super) fn open_files(inspected: &Inspected) -> Vec<Finding> {
+    if let Inspected::Open(contents) = inspected
+        && let Engine::Sqlite { holder: Some(process), .. } = &contents.engine
+        && let Ok(limits) = std::fs::read_to_string(format!("/proc/{process}/limits"))
+        && let Some(limit) = limit_of(&limits)
+    {
+        return vec![files(limit, &format!("process {process} has"))];
+    }
+    vec![files(getrlimit(Resource::Nofile).current, "a server started from here has")]
 }
 
-fn files(limit: Option<u64>) -> Finding {
+/// The soft limit of open files, as `/proc/PID/limits` writes it (proc_pid_limits(5)).
+fn limit_of(limits: &str) -> Option<Option<u64>> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(None),
+        number => number.parse().ok().map(Some),
+    }
+}
+
+fn files(limit: Option<u64>, who: &str) -> Finding {
     let Some(limit) = limit else {
-        return Finding::ok("open files", "without a limit");
+        return Finding::ok("open files", format!("{who} no limit"));
     };
-    let found = format!("{limit} at most, and each connection takes one");
+    let found = format!("{who} {limit} at most, and each connection takes one");
     let advice = "raise it to 16384 (LimitNOFILE of systemd, ulimit -n)";
     match limit {
         ..LEAST_FILES => Finding::problem("open files", found, advice),
-        ..FILES => Finding::warning("open files", found, advice),
+        LEAST_FILES..FILES => Finding::warning("open files", found, advice),
         _ => Finding::ok("open files", found),
     }
 }
@@ -259,10 +276,15 @@ mod tests {
 
     #[test]
     fn few_files_and_slow_hashes_are_found() {
-        assert_eq!(files(Some(LEAST_FILES - 1)).state, State::Problem);
-        assert_eq!(files(Some(1024)).state, State::Warning);
-        assert_eq!(files(Some(FILES)).state, State::Ok);
-        assert_eq!(files(None).state, State::Ok);
+        let files = |limit| files(limit, "it has").state;
+        assert_eq!(files(Some(LEAST_FILES - 1)), State::Problem);
+        assert_eq!(files(Some(1024)), State::Warning);
+        assert_eq!(files(Some(FILES)), State::Ok);
+        assert_eq!(files(None), State::Ok);
+        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files  1024  4096  files\n";
+        assert_eq!(limit_of(limits), Some(Some(1024)));
+        assert_eq!(limit_of(&limits.replace("1024", "unlimited")), Some(None));
+        assert_eq!(limit_of("Max processes 1 2"), None);
         let settings = Passwords { memory_kib: 19_456, iterations: 2 };
         let speed = |alone| speed(settings, 2, Cost { alone, a_second: 1.0 }).state;
         assert_eq!((speed(SLOW), speed(SLOW * 2)), (State::Ok, State::Warning));
