@@ -6,6 +6,7 @@ mod body;
 mod grants;
 mod guard;
 mod health;
+mod jwks;
 mod jwt;
 mod me;
 mod openapi;
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Route> {
         bearer::routes(),
         grants::routes(),
         health::routes(),
+        jwks::routes(),
         jwt::routes(),
         me::routes(),
         openapi::routes(),
@@ -43,6 +45,8 @@ pub fn all() -> Vec<Route> {
 /// The routes that anybody may ask without a token. A test walks all others without one.
 pub const PUBLIC: &[(Method, &str)] = &[
     (Method::Get, "/"),
+    (Method::Get, "/.well-known/checkpoint-keys.json"),
+    (Method::Get, "/.well-known/jwks.json"),
     (Method::Get, "/assets/<version>/<file..>"),
     (Method::Post, "/jwt"),
     (Method::Get, "/live"),

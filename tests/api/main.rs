@@ -13,6 +13,7 @@ mod architecture;
 mod contract;
 mod every_route;
 mod http;
+mod keys;
 mod login;
 mod long;
 mod matrix;

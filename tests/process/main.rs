@@ -12,6 +12,7 @@ mod faults;
 mod framing;
 mod gate;
 mod http;
+mod keys;
 mod log;
 mod proxy;
 mod settings;
