@@ -14,6 +14,7 @@ mod gate;
 mod http;
 mod keys;
 mod log;
+mod nodes;
 mod proxy;
 mod settings;
 mod shutdown;
