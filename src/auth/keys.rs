@@ -39,6 +39,7 @@ pub(super) struct Key {
 impl Key {
     /// The key of this secret: the text of an HS256 key, the seed of an Ed25519 one.
     pub(super) fn from_secret(algorithm: KeyAlgorithm, secret: &[u8]) -> Option<Self> {
+        crypto::install();
         Some(match algorithm {
             KeyAlgorithm::Hs256 => Self {
                 kid: kid_of(secret),
@@ -322,7 +323,6 @@ pub struct Keys {
 impl Keys {
     /// The ring of a database, to be read.
     pub fn new(sealer: Arc<Sealer>) -> Self {
-        crypto::install();
         Self {
             sealer,
             ring: RwLock::default(),
@@ -404,4 +404,11 @@ impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Keys").field(&self.ring()).finish()
     }
+}
+
+/// A ring of these keys, for the tests of tokens.
+#[cfg(test)]
+pub(super) fn ring_of(keys: impl IntoIterator<Item = Key>) -> Ring {
+    let tokens = keys.into_iter().map(|key| (key.kid.clone(), Arc::new(key))).collect();
+    Ring { tokens, ..Ring::default() }
 }

@@ -55,9 +55,18 @@ impl Root {
         Self::of(text, &describe(source)).map(Some)
     }
 
+    /// Reads the configured key, or generates it where it is the default file and not there yet.
+    pub fn read_or_generate(source: &KeySource, entropy: &dyn Entropy) -> Result<Self, KeyError> {
+        match (Self::read(source)?, source) {
+            (Some(root), _) => Ok(root),
+            (None, KeySource::Generated(path)) => Self::generate(path, entropy),
+            (None, _) => Err(KeyError("no key is configured".to_owned())),
+        }
+    }
+
     /// Generates the key into the default file. Of two starts at once both use the one that was
     /// first.
-    pub(super) fn generate(path: &Path, entropy: &dyn Entropy) -> Result<Self, KeyError> {
+    fn generate(path: &Path, entropy: &dyn Entropy) -> Result<Self, KeyError> {
         let text = match generate(path, entropy)? {
             Some(text) => text,
             None => read(path)?,

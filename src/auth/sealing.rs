@@ -63,10 +63,7 @@ pub async fn open(
                 given = Some(root);
             }
             (None, None) => {
-                let KeySource::Generated(path) = source else {
-                    return Err(KeyError("no key is configured".to_owned()).into());
-                };
-                given = Some(Root::generate(path, ports.entropy.as_ref())?);
+                given = Some(Root::read_or_generate(source, ports.entropy.as_ref())?);
             }
         }
     }
@@ -106,9 +103,9 @@ fn missing(source: &KeySource, sealing: &Sealing) -> KeyError {
         KeySource::Value(_) => "jwt_secret".to_owned(),
     };
     KeyError(format!(
-        "the key {} is missing, under which the database's secrets are sealed: put {place} back; \
-         or, if it is lost, set another key (jwt_secret_file) and run `stipend key change-root \
-         --lost`, which ends every session",
+        "{place} is missing, the key {} under which the database's secrets are sealed: put it back; \
+         or, if it is lost, run `stipend key change-root --lost`, which makes another and ends \
+         every session",
         sealing.root
     ))
 }
@@ -220,12 +217,12 @@ async fn replace(
     origin: &Origin,
 ) -> Result<(Sealer, i64), StartError> {
     let now = ports.clock.now();
-    let old = store::find_sealing(access.reborrow()).await?.map(|sealing| sealing.root);
+    let old = root_of(access.reborrow(), root).await?.root;
     let mut ended = 0;
     for key in store::list(access.reborrow()).await? {
         match key.purpose {
             Purpose::Tokens => {
-                if old.as_ref() == Some(&key.kid) {
+                if old == key.kid {
                     store::adopt(access.reborrow(), &key.kid, now).await?;
                 }
                 let by_org = store::revoke(access.reborrow(), &key.kid, now).await?;
@@ -241,13 +238,26 @@ async fn replace(
     store::change_sealing(access.reborrow(), &sealing, now).await?;
     add_first_keys(access.reborrow(), &sealer, root, ports, now).await?;
     let detail = |_: &OrgName| -> Map<String, Value> {
-        [("old", old.clone().into()), ("new", Value::from(root.kid())), ("lost", true.into())]
+        [("old", old.as_str().into()), ("new", Value::from(root.kid())), ("lost", true.into())]
             .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
             .collect()
     };
     record_everywhere(access, Action::ChangeRoot, now, origin, detail).await?;
     Ok((sealer, ended))
+}
+
+/// What seals now, which another root than this one does.
+async fn root_of(access: Access<'_>, root: &Root) -> Result<Sealing, StartError> {
+    let sealing = store::find_sealing(access).await?;
+    let sealing = sealing.ok_or_else(|| {
+        KeyError("nothing is sealed yet: a server that starts takes the configured key".to_owned())
+    })?;
+    if sealing.root == root.kid() {
+        let sentence = format!("the configured key {} is the root already", root.kid());
+        return Err(KeyError(format!("{sentence}: set the new key first")).into());
+    }
+    Ok(sealing)
 }
 
 /// Replaces a root that is lost. What it sealed is lost too, and every session ends. Gives how many
@@ -279,14 +289,15 @@ pub async fn replace_known(
     let (now, entropy) = (ports.clock.now(), ports.entropy.as_ref());
     let mut tx = db.begin().await?;
     store::lock(tx.access()).await?;
-    let found = store::find_sealing(tx.access()).await?;
-    let Some(sealing) = found.filter(|sealing| sealing.root == old.kid()) else {
+    let sealing = root_of(tx.access(), root).await?;
+    if sealing.root != old.kid() {
         return Err(KeyError(format!(
-            "the old key is {}, and the database's secrets are not sealed under that",
-            old.kid()
+            "the old key is {}, and the database's secrets are sealed under the key {}",
+            old.kid(),
+            sealing.root
         ))
         .into());
-    };
+    }
     let secret = secret_of(&sealing, old)?;
     let sealer = Sealer::new(&secret)?;
     let sealed = root.sealer()?.seal(LABEL, secret.expose().as_bytes(), entropy)?;
@@ -299,13 +310,14 @@ pub async fn replace_known(
     let signs_from = signs.then(|| {
         now.plus(lead).max(promoted.map_or(now, |at| at.plus(std::time::Duration::from_millis(1))))
     });
-    let adding = Adding {
-        purpose: Purpose::Tokens,
-        algorithm: KeyAlgorithm::Hs256,
-        added_at: now,
-        signs_from,
-    };
-    keys::add(tx.access(), &sealer, adding, &root.secret(), entropy).await.map_err(used)?;
+    let known = records.iter().find(|key| key.kid == root.kid() && key.retired_at.is_none());
+    if known.is_none() {
+        let (purpose, algorithm) = (Purpose::Tokens, KeyAlgorithm::Hs256);
+        let adding = Adding { purpose, algorithm, added_at: now, signs_from };
+        keys::add(tx.access(), &sealer, adding, &root.secret(), entropy).await.map_err(used)?;
+    } else if let Some(from) = signs_from {
+        store::promote(tx.access(), root.kid(), from).await?;
+    }
     let detail = |_: &OrgName| -> Map<String, Value> {
         [("old", old.kid()), ("new", root.kid())]
             .map(|(name, value)| (name.to_owned(), value.into()))

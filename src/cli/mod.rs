@@ -5,6 +5,7 @@
 mod doctor;
 mod explain;
 mod grant;
+mod key;
 mod log;
 mod migrate;
 mod operator;
@@ -73,6 +74,9 @@ enum Operate {
     /// Give, list and end grants: who may do what, over whom
     #[command(subcommand)]
     Grant(grant::Command),
+    /// List, add, promote and retire the keys that sign
+    #[command(subcommand)]
+    Key(key::Command),
     /// Show, record, import, export and sum up pay
     #[command(subcommand)]
     Pay(pay::Command),
@@ -166,6 +170,7 @@ async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failur
         Operate::Org(command) => org::run(command, operator).await,
         Operate::User(command) => user::run(command, operator).await,
         Operate::Grant(command) => grant::run(command, operator).await,
+        Operate::Key(command) => key::run(command, operator).await,
         Operate::Pay(command) => pay::run(command, operator).await,
         Operate::Explain(asked) => explain::run(asked, operator).await,
     }

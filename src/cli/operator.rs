@@ -21,7 +21,6 @@ pub(super) struct Operator<'a> {
     pub act: Act<'a>,
     /// The org of a name without one.
     pub default_org: OrgName,
-    #[allow(dead_code, reason = "the commands about keys come next")]
     key: &'a KeySource,
 }
 
@@ -43,17 +42,17 @@ pub(super) async fn work(
     done
 }
 
-#[allow(dead_code, reason = "the commands about keys come next")]
 impl Operator<'_> {
-    /// The configured key, if it is there. Read only by the commands that need it.
-    pub(super) fn root(&self) -> Result<Option<Root>, Failure> {
-        Ok(Root::read(self.key).map_err(StartError::from)?)
+    /// The configured key, made where it is the default file and not there.
+    pub(super) fn root(&self) -> Result<Root, Failure> {
+        let root = Root::read_or_generate(self.key, self.act.ports.entropy.as_ref());
+        Ok(root.map_err(StartError::from)?)
     }
 
     /// What seals the database's secrets. The configured key must be the one that the servers use.
     pub(super) async fn sealer(&self) -> Result<Arc<Sealer>, Failure> {
         let (db, ports) = (self.act.db, self.act.ports);
-        let root = self.root()?;
+        let root = Root::read(self.key).map_err(StartError::from)?;
         Ok(sealing::open(db, self.key, root, ports, Asking::Command).await?)
     }
 

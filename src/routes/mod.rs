@@ -8,6 +8,7 @@ pub mod fuzzing;
 mod grants;
 mod guard;
 mod health;
+mod jwks;
 mod jwt;
 mod me;
 mod openapi;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Route> {
         bearer::routes(),
         grants::routes(),
         health::routes(),
+        jwks::routes(),
         jwt::routes(),
         me::routes(),
         openapi::routes(),
@@ -45,6 +47,8 @@ pub fn all() -> Vec<Route> {
 /// The routes that anybody may ask without a token. A test walks all others without one.
 pub const PUBLIC: &[(Method, &str)] = &[
     (Method::Get, "/"),
+    (Method::Get, "/.well-known/checkpoint-keys.json"),
+    (Method::Get, "/.well-known/jwks.json"),
     (Method::Get, "/assets/<version>/<file..>"),
     (Method::Post, "/jwt"),
     (Method::Get, "/live"),

@@ -16,7 +16,7 @@ use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
-use super::{answer, bearer, grants, health, jwt, me, page, pay, users};
+use super::{answer, bearer, grants, health, jwks, jwt, me, page, pay, users};
 use crate::error::{Error, Problem};
 use crate::service::schema;
 
@@ -48,6 +48,7 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         users::set_password,
         grants::list_grants, grants::give_grant, grants::end_grant,
         health::live, health::ready,
+        jwks::token_keys, jwks::checkpoint_keys,
         openapi,
         page::index, page::asset,
     ),

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod export;
 pub mod grants;
 pub mod import;
+pub mod keys;
 pub mod orgs;
 pub mod payroll;
 pub mod people;

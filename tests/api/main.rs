@@ -14,6 +14,7 @@ mod contract;
 mod every_route;
 mod hostile;
 mod http;
+mod keys;
 mod login;
 mod long;
 mod matrix;

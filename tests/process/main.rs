@@ -13,6 +13,7 @@ mod faults;
 mod framing;
 mod gate;
 mod http;
+mod keys;
 mod log;
 mod nodes;
 mod proxy;
