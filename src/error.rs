@@ -64,6 +64,8 @@ pub enum Error {
     UnsupportedMediaType(&'static str),
     /// The header fields are longer than they may be.
     HeaderFieldsTooLarge,
+    /// Too many sign-ins have failed; one is looked at again after so many seconds.
+    TooManyFailures(u32),
     /// Too many are waiting; try again after so many seconds.
     Busy(u32),
     /// The database cannot be asked or written, so nothing was given or changed.
@@ -99,6 +101,7 @@ impl Error {
             Self::UriTooLong => Status::UriTooLong,
             Self::UnsupportedMediaType(_) => Status::UnsupportedMediaType,
             Self::HeaderFieldsTooLarge => Status::RequestHeaderFieldsTooLarge,
+            Self::TooManyFailures(_) => Status::TooManyRequests,
             Self::Busy(_) | Self::Unavailable => Status::ServiceUnavailable,
             Self::Internal => Status::InternalServerError,
         }
@@ -136,6 +139,9 @@ impl Error {
                 format!("Send the body as {taken}, in UTF-8 and uncompressed")
             }
             Self::HeaderFieldsTooLarge => "The header fields may have 64 KiB at most".into(),
+            Self::TooManyFailures(seconds) => {
+                format!("Too many sign-ins have failed: try again in {seconds} s")
+            }
             Self::Busy(seconds) => format!("Too many are waiting: try again in {seconds} s"),
             Self::Unavailable => {
                 "The database cannot be reached or written, so nothing was given or changed: try \
@@ -166,7 +172,7 @@ impl Error {
     /// Seconds after which to try again.
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::Busy(seconds) => Some(*seconds),
+            Self::TooManyFailures(seconds) | Self::Busy(seconds) => Some(*seconds),
             Self::Unavailable => Some(RETRY_AFTER),
             _ => None,
         }
@@ -435,6 +441,7 @@ impl From<LogInError> for Error {
     fn from(error: LogInError) -> Self {
         match error {
             LogInError::WrongCredentials => Self::WrongCredentials,
+            LogInError::Throttled(throttled) => Self::TooManyFailures(throttled.seconds),
             LogInError::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
             LogInError::Store(error) => error.into(),
             LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing => {

@@ -10,7 +10,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
-use ring::digest;
+use ring::{digest, hmac};
 
 use super::crypto;
 use crate::config::{KeySource, Secret};
@@ -47,6 +47,7 @@ pub(super) struct Key {
 /// The keys by `kid`; one signs.
 pub struct Keys {
     signing: Key,
+    configured: hmac::Key,
 }
 
 impl Keys {
@@ -62,7 +63,14 @@ impl Keys {
         };
         refuse_weak(text.expose(), source)?;
         crypto::install();
-        Ok(Self { signing: Key::hs256(text.expose()) })
+        let configured = hmac::Key::new(hmac::HMAC_SHA256, text.expose().as_bytes());
+        Ok(Self { signing: Key::hs256(text.expose()), configured })
+    }
+
+    /// A key for another purpose, from the configured key: whoever is told one cannot tell the
+    /// other. The purpose has no `.` in it, as whatever a token's signature is made from has.
+    pub(super) fn derive(&self, purpose: &str) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.configured, purpose.as_bytes()).as_ref())
     }
 
     /// The key that signs.

@@ -6,7 +6,10 @@
 mod crypto;
 mod keys;
 mod password;
+mod throttle;
 mod token;
+
+use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Secret, Tokens};
@@ -18,14 +21,16 @@ use crate::store::{Db, OpenError, StoreError, sessions, users};
 
 pub use keys::{KeyError, Keys};
 pub use password::{Gate, GateError, Verdict};
+use throttle::Attempt;
+pub use throttle::{Throttle, Throttled};
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
 pub struct Ports {
     /// What time it is.
-    pub clock: std::sync::Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
     /// Random bytes.
-    pub entropy: std::sync::Arc<dyn Entropy>,
+    pub entropy: Arc<dyn Entropy>,
 }
 
 /// Everything that it takes to let somebody in.
@@ -36,6 +41,8 @@ pub struct Auth {
     pub ports: Ports,
     /// Where passwords are hashed.
     pub gate: Gate,
+    /// What slows the guessing of passwords down.
+    pub throttle: Throttle,
     keys: Keys,
     tokens: Tokens,
     demo: bool,
@@ -87,6 +94,10 @@ pub enum LogInError {
     /// No such user, a wrong password, a disabled user, a demo user outside demo mode: one answer.
     #[error("user name or password is wrong")]
     WrongCredentials,
+    /// Too many sign-ins have failed, of this name or from this network. Nobody looked at the
+    /// password.
+    #[error("too many sign-ins have failed")]
+    Throttled(Throttled),
     /// Too many are waiting for their passwords to be hashed.
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -112,6 +123,14 @@ pub enum IdentifyError {
     Store(#[from] StoreError),
 }
 
+/// Somebody who knows an account's password.
+struct Verified {
+    account: Account,
+    /// The hash that says so.
+    hash: String,
+    attempt: Arc<Attempt>,
+}
+
 impl Auth {
     /// Opens the database, reads the key, and starts the hashing threads.
     pub async fn open(config: &Config, ports: Ports) -> Result<Self, StartError> {
@@ -120,7 +139,8 @@ impl Auth {
         let db = Db::open(&config.database).await?;
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
-        Ok(Self { db, ports, gate, keys, tokens, demo, default_org })
+        let throttle = Throttle::new(&keys);
+        Ok(Self { db, ports, gate, throttle, keys, tokens, demo, default_org })
     }
 
     /// Lets a user in: opens a session, puts that on record, and issues its token.
@@ -130,7 +150,9 @@ impl Auth {
         origin: &Origin,
     ) -> Result<Issued, LogInError> {
         let wanted = credentials.perms.clone();
-        let (account, verified) = self.verify(credentials, origin).await?;
+        let Verified { account, hash, attempt } = self.verify(credentials, origin).await?;
+        // Whatever else is asked of somebody who knows the password ends here too where it is
+        // wrong: `refuse` counts it like a wrong password, and answers like one.
         let now = self.ports.clock.now();
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
@@ -138,18 +160,20 @@ impl Auth {
         // Hashing takes a while: the user may have been disabled since, or the password changed.
         let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
         let Some((_, mut perms)) =
-            user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == verified)
+            user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == hash)
         else {
-            log_attempt("refused", Some(&account), origin);
-            return Err(LogInError::WrongCredentials);
+            drop(tx);
+            return Err(self.refuse(&attempt, Some(&account), origin).await);
         };
         if let Some(wanted) = wanted {
             perms.retain(|held| wanted.iter().any(|permission| permission.name() == held));
         }
         sessions::open(tx.access(), &session_id, &account, now, self.tokens.ttl).await?;
+        self.throttle.succeeded(tx.access(), &attempt, &account, now).await?;
         let record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
+        attempt.forget();
 
         let token =
             token::issue(&self.keys, &self.tokens, &account, &session_id, perms.clone(), now)
@@ -158,34 +182,57 @@ impl Auth {
         Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
     }
 
-    /// The account whose password this is, and the hash that says so. Every failure takes the same
-    /// steps and the same time.
+    /// The account whose password this is. Every failure takes the same steps and the same time.
     async fn verify(
         &self,
         Credentials { username, password, .. }: Credentials,
         origin: &Origin,
-    ) -> Result<(Account, String), LogInError> {
+    ) -> Result<Verified, LogInError> {
         let account = Account::parse(&username, &self.default_org).ok();
+        let mut reader = self.db.reader().await?;
+        let clock = &self.ports.clock;
+        let attempt = self.throttle.begin(&mut reader, account.as_ref(), origin, clock).await?;
         let user = match &account {
-            Some(account) => {
-                let mut reader = self.db.reader().await?;
-                let user = users::find(reader.access(), account).await?;
-                user.filter(|user| self.may_sign_in(user))
-            }
+            Some(account) => users::find(reader.access(), account).await?,
             None => None,
         };
-        let stored = user.map(|user| user.password_hash);
-        let verdict = self.gate.verify(password.clone(), stored.clone()).await?;
-        match (account.zip(stored), verdict) {
-            (Some(verified), Verdict::Right) => Ok(verified),
-            (Some((account, stored)), Verdict::RightButWeak) => {
-                let stored = self.rehash(&account, password, stored).await;
-                Ok((account, stored))
+        drop(reader);
+        let stored = user.filter(|user| self.may_sign_in(user)).map(|user| user.password_hash);
+        let known = account.zip(stored.clone());
+        let verdict = match attempt.admit() {
+            Ok(()) => self.gate.verify(password.clone(), stored, attempt.clone()).await?,
+            Err(throttled) => Verdict::Throttled(throttled),
+        };
+        match (known, verdict) {
+            (Some((account, hash)), Verdict::Right) => Ok(Verified { account, hash, attempt }),
+            (Some((account, hash)), Verdict::RightButWeak) => {
+                let hash = self.rehash(&account, password, hash).await;
+                Ok(Verified { account, hash, attempt })
+            }
+            (known, Verdict::Throttled(throttled)) => {
+                log_attempt("throttled", known.as_ref().map(|(account, _)| account), origin);
+                Err(LogInError::Throttled(throttled))
             }
             (known, _) => {
-                log_attempt("refused", known.map(|(account, _)| account).as_ref(), origin);
-                Err(LogInError::WrongCredentials)
+                let account = known.as_ref().map(|(account, _)| account);
+                Err(self.refuse(&attempt, account, origin).await)
             }
+        }
+    }
+
+    /// Counts a failed attempt and says that it has failed; the account is one that exists. The
+    /// answer waits until the count is durable.
+    async fn refuse(
+        &self,
+        attempt: &Attempt,
+        account: Option<&Account>,
+        origin: &Origin,
+    ) -> LogInError {
+        let counted = self.throttle.failed(&self.db, attempt).await;
+        log_attempt("refused", account, origin);
+        match counted {
+            Ok(()) => LogInError::WrongCredentials,
+            Err(error) => error.into(),
         }
     }
 

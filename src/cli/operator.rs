@@ -1,8 +1,8 @@
 //! Who acts on the command line: the operator, who may do everything, on record like everybody.
 
 use super::{Failure, other};
-use crate::auth::{self, Gate, Ports, StartError};
-use crate::config::Config;
+use crate::auth::{self, Gate, Keys, Ports, StartError, Throttle};
+use crate::config::{Config, KeySource};
 use crate::domain::{Account, OrgName, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Principal, Right};
@@ -17,6 +17,7 @@ pub(super) struct Operator<'a> {
     pub act: Act<'a>,
     /// The org of a name without one.
     pub default_org: OrgName,
+    key: &'a KeySource,
 }
 
 /// Opens the database for a command, and closes it again.
@@ -32,7 +33,7 @@ pub(super) async fn work(
     let gate = Gate::start(config.passwords).map_err(StartError::from)?;
     let db = Db::open(&config.database).await.map_err(StartError::from)?;
     let act = Act { db: &db, ports: &ports, gate: &gate, origin: &origin };
-    let done = command(&Operator { act, default_org }).await;
+    let done = command(&Operator { act, default_org, key: &config.key }).await;
     db.close().await;
     done
 }
@@ -50,6 +51,17 @@ impl Operator<'_> {
     pub(super) async fn allow<P: Right>(&self, org: &OrgName) -> Result<Allowed<P>, Failure> {
         let principal = self.in_org(org).await?;
         Ok(principal.allow(self.act.now().day()).map_err(Refused::from)?)
+    }
+
+    /// The counters of failed sign-ins, which the servers' key names.
+    pub(super) fn throttle(&self) -> Result<Throttle, Failure> {
+        // A key that was generated now would be no server's.
+        let source = match self.key {
+            KeySource::Generated(path) => &KeySource::File(path.clone()),
+            given => given,
+        };
+        let keys = Keys::load(source, self.act.ports.entropy.as_ref());
+        Ok(Throttle::new(&keys.map_err(StartError::from)?))
     }
 }
 

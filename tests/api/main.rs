@@ -25,5 +25,6 @@ mod paging;
 mod pay;
 mod people;
 mod teams;
+mod throttle;
 mod token;
 mod trail;
