@@ -17,6 +17,7 @@ mod proxy;
 mod settings;
 mod shutdown;
 mod startup;
+mod throttle;
 
 use std::io::Write;
 
