@@ -65,6 +65,8 @@ pub enum Error {
     UnsupportedMediaType(&'static str),
     /// The header fields are longer than they may be.
     HeaderFieldsTooLarge,
+    /// Too many sign-ins have failed; one is looked at again after so many seconds.
+    TooManyFailures(u32),
     /// Too many are waiting; try again after so many seconds.
     Busy(u32),
     /// The database cannot be asked or written, so nothing was given or changed.
@@ -101,6 +103,7 @@ impl Error {
             Self::UriTooLong => Status::UriTooLong,
             Self::UnsupportedMediaType(_) => Status::UnsupportedMediaType,
             Self::HeaderFieldsTooLarge => Status::RequestHeaderFieldsTooLarge,
+            Self::TooManyFailures(_) => Status::TooManyRequests,
             Self::Busy(_) | Self::Unavailable => Status::ServiceUnavailable,
             Self::Internal => Status::InternalServerError,
         }
@@ -131,6 +134,7 @@ impl Error {
             Self::UriTooLong => "uri_too_long",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::HeaderFieldsTooLarge => "header_fields_too_large",
+            Self::TooManyFailures(_) => "too_many_failures",
             Self::Busy(_) => "busy",
             Self::Unavailable => "unavailable",
             Self::Internal => "internal",
@@ -175,6 +179,9 @@ impl Error {
                 format!("Send the body as {taken}, in UTF-8 and uncompressed")
             }
             Self::HeaderFieldsTooLarge => "The header fields may have 64 KiB at most".into(),
+            Self::TooManyFailures(seconds) => {
+                format!("Too many sign-ins have failed: try again in {seconds} s")
+            }
             Self::Busy(seconds) => format!("Too many are waiting: try again in {seconds} s"),
             Self::Unavailable => {
                 "The database cannot be reached or written, so nothing was given or changed: try \
@@ -209,7 +216,7 @@ impl Error {
     /// Seconds after which to try again.
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::Busy(seconds) => Some(*seconds),
+            Self::TooManyFailures(seconds) | Self::Busy(seconds) => Some(*seconds),
             Self::Unavailable => Some(RETRY_AFTER),
             _ => None,
         }
@@ -493,6 +500,7 @@ impl From<LogInError> for Error {
     fn from(error: LogInError) -> Self {
         match error {
             LogInError::WrongCredentials => Self::WrongCredentials,
+            LogInError::Throttled(throttled) => Self::TooManyFailures(throttled.seconds),
             LogInError::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
             LogInError::Store(error) => error.into(),
             LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing => {

@@ -22,6 +22,12 @@ export async function signIn(username, password) {
   if (answer.status === 401) {
     throw new Failure("credentials", "User name or password is incorrect.");
   }
+  if (answer.status === 429) {
+    throw busy(
+      answer,
+      "Too many sign-ins have failed, with this user name or from your network. Your password was not looked at.",
+    );
+  }
   const issued = await read(answer);
   if (typeof issued?.access_token !== "string" || typeof issued.expires_in !== "number") {
     throw unexpected(answer);

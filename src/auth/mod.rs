@@ -12,17 +12,19 @@ mod password;
 mod root;
 mod seal;
 pub mod sealing;
+mod throttle;
 mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
 use housekeeping::House;
 use keys::SigningError;
 use sealing::Asking;
+use throttle::Attempt;
 use token::{InvalidToken, Verified};
 
+use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
@@ -36,6 +38,7 @@ pub use keys::Keys;
 pub use password::{Gate, GateError, Verdict};
 pub use root::{KeyError, Root};
 pub use seal::Sealer;
+pub use throttle::{Throttle, Throttled};
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
@@ -60,6 +63,8 @@ pub struct Auth {
     pub keys: Arc<Keys>,
     /// What the server does by itself.
     pub housekeeping: Arc<Housekeeping>,
+    /// What slows the guessing of passwords down.
+    pub throttle: Throttle,
     tokens: Tokens,
     demo: bool,
     default_org: OrgName,
@@ -114,6 +119,10 @@ pub enum LogInError {
     /// No such user, a wrong password, a disabled user, a demo user outside demo mode: one answer.
     #[error("user name or password is wrong")]
     WrongCredentials,
+    /// Too many sign-ins have failed, of this name or from this network. Nobody looked at the
+    /// password.
+    #[error("too many sign-ins have failed")]
+    Throttled(Throttled),
     /// Too many are waiting for their passwords to be hashed.
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -148,6 +157,14 @@ pub enum IdentifyError {
     Store(#[from] StoreError),
 }
 
+/// Somebody who knows an account's password.
+struct KnowsPassword {
+    account: Account,
+    /// The hash that says so.
+    hash: String,
+    attempt: Arc<Attempt>,
+}
+
 impl Auth {
     /// Reads the key, opens the database and its keys, and starts the hashing threads and the
     /// housekeeping.
@@ -160,6 +177,7 @@ impl Auth {
         keys.read(&db, ports.clock.now()).await?;
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
+        let throttle = Throttle::new(&sealer);
         let max_sign_in_age = config.access.max_sign_in_age;
         let house = House { db: db.clone(), ports: ports.clone(), keys: keys.clone() };
         let housekeeping = Arc::new(Housekeeping::start(house));
@@ -167,6 +185,7 @@ impl Auth {
             db,
             ports,
             gate,
+            throttle,
             sealer,
             keys,
             housekeeping,
@@ -189,7 +208,9 @@ impl Auth {
         origin: &Origin,
     ) -> Result<Issued, LogInError> {
         let wanted = credentials.perms.clone();
-        let (account, verified) = self.verify(credentials, origin).await?;
+        let KnowsPassword { account, hash, attempt } = self.verify(credentials, origin).await?;
+        // Whatever else is asked of somebody who knows the password ends here too where it is
+        // wrong: `refuse` counts it like a wrong password, and answers like one.
         let now = self.ports.clock.now();
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
@@ -197,10 +218,10 @@ impl Auth {
         // Hashing takes a while: the user may have been disabled since, or the password changed.
         let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
         let Some((_, mut perms)) =
-            user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == verified)
+            user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == hash)
         else {
-            log_attempt("refused", Some(&account), origin);
-            return Err(LogInError::WrongCredentials);
+            drop(tx);
+            return Err(self.refuse(&attempt, Some(&account), origin).await);
         };
         if let Some(wanted) = wanted {
             perms.retain(|held| wanted.iter().any(|permission| permission.name() == held));
@@ -218,9 +239,11 @@ impl Auth {
             lifetime: self.tokens.ttl,
         };
         sessions::open(tx.access(), &session).await?;
+        self.throttle.succeeded(tx.access(), &attempt, &account, now).await?;
         let record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
+        attempt.forget();
 
         let token = token::issue(&key, &self.tokens, &account, &session_id, perms.clone(), now)
             .map_err(|_| LogInError::Signing)?;
@@ -228,34 +251,57 @@ impl Auth {
         Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
     }
 
-    /// The account whose password this is, and the hash that says so. Every failure takes the same
-    /// steps and the same time.
+    /// The account whose password this is. Every failure takes the same steps and the same time.
     async fn verify(
         &self,
         Credentials { username, password, .. }: Credentials,
         origin: &Origin,
-    ) -> Result<(Account, String), LogInError> {
+    ) -> Result<KnowsPassword, LogInError> {
         let account = Account::parse(&username, &self.default_org).ok();
+        let mut reader = self.db.reader().await?;
+        let clock = &self.ports.clock;
+        let attempt = self.throttle.begin(&mut reader, account.as_ref(), origin, clock).await?;
         let user = match &account {
-            Some(account) => {
-                let mut reader = self.db.reader().await?;
-                let user = users::find(reader.access(), account).await?;
-                user.filter(|user| self.may_sign_in(user))
-            }
+            Some(account) => users::find(reader.access(), account).await?,
             None => None,
         };
-        let stored = user.map(|user| user.password_hash);
-        let verdict = self.gate.verify(password.clone(), stored.clone()).await?;
-        match (account.zip(stored), verdict) {
-            (Some(verified), Verdict::Right) => Ok(verified),
-            (Some((account, stored)), Verdict::RightButWeak) => {
-                let stored = self.rehash(&account, password, stored).await;
-                Ok((account, stored))
+        drop(reader);
+        let stored = user.filter(|user| self.may_sign_in(user)).map(|user| user.password_hash);
+        let known = account.zip(stored.clone());
+        let verdict = match attempt.admit() {
+            Ok(()) => self.gate.verify(password.clone(), stored, attempt.clone()).await?,
+            Err(throttled) => Verdict::Throttled(throttled),
+        };
+        match (known, verdict) {
+            (Some((account, hash)), Verdict::Right) => Ok(KnowsPassword { account, hash, attempt }),
+            (Some((account, hash)), Verdict::RightButWeak) => {
+                let hash = self.rehash(&account, password, hash).await;
+                Ok(KnowsPassword { account, hash, attempt })
+            }
+            (known, Verdict::Throttled(throttled)) => {
+                log_attempt("throttled", known.as_ref().map(|(account, _)| account), origin);
+                Err(LogInError::Throttled(throttled))
             }
             (known, _) => {
-                log_attempt("refused", known.map(|(account, _)| account).as_ref(), origin);
-                Err(LogInError::WrongCredentials)
+                let account = known.as_ref().map(|(account, _)| account);
+                Err(self.refuse(&attempt, account, origin).await)
             }
+        }
+    }
+
+    /// Counts a failed attempt and says that it has failed; the account is one that exists. The
+    /// answer waits until the count is durable.
+    async fn refuse(
+        &self,
+        attempt: &Attempt,
+        account: Option<&Account>,
+        origin: &Origin,
+    ) -> LogInError {
+        let counted = self.throttle.failed(&self.db, attempt).await;
+        log_attempt("refused", account, origin);
+        match counted {
+            Ok(()) => LogInError::WrongCredentials,
+            Err(error) => error.into(),
         }
     }
 

@@ -60,6 +60,14 @@ pub(super) enum Command {
         #[command(flatten)]
         password: Password,
     },
+    /// Forget the failed sign-ins that hold a user's next one back
+    ///
+    /// What counts against a network stays, and fades within half an hour.
+    Unlock {
+        /// NAME in the default org, or ORG/NAME
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
+    },
 }
 
 #[derive(clap::Args)]
@@ -135,6 +143,7 @@ pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(),
             change(&name, enable, "enabled", operator).await
         }
         Command::SetPassword { name, password } => set_password(&name, password, operator).await,
+        Command::Unlock { name } => unlock(&name, operator).await,
     }
 }
 
@@ -295,5 +304,19 @@ async fn set_password(
         .await
         .map_err(missing("user", &account))?;
     message(&format!("set the password of {account}, who is signed out everywhere"));
+    Ok(())
+}
+
+async fn unlock(name: &TypedName, operator: &Operator<'_>) -> Result<(), Failure> {
+    let account = name.account(&operator.default_org);
+    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let throttle = operator.throttle().await?;
+    let any = people::unlock(operator.act, &throttle, &allowed, &account.username)
+        .await
+        .map_err(missing("user", &account))?;
+    message(&match any {
+        true => format!("unlocked {account}"),
+        false => format!("nothing held {account} back"),
+    });
     Ok(())
 }

@@ -74,6 +74,7 @@ struct TokenBody<'a> {
          content((String = "text/plain"), (TokenBody = "application/json")),
          headers(("access_token"))),
         (status = 401),
+        (status = 429),
         (status = 503),
     )
 )]

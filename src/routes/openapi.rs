@@ -45,7 +45,7 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         pay::sum_pay, pay::import_pay, pay::get_history, pay::record_pay,
         me::who_am_i, me::explain_sight,
         users::list_people, users::add_person, users::get_person, users::change_person,
-        users::set_password,
+        users::set_password, users::unlock,
         grants::list_grants, grants::give_grant, grants::end_grant,
         health::live, health::ready,
         jwks::token_keys, jwks::checkpoint_keys,
@@ -115,6 +115,13 @@ const REFUSALS: &[Refusal] = &[
     (414, "UriTooLong", "The path and query are longer than 8 KiB.", &[]),
     (415, "UnsupportedType", "The body is in another format, charset or coding.", &[]),
     (428, "IfMatchRequired", "`If-Match` is missing.", &[]),
+    (
+        429,
+        "TooManyFailures",
+        "Too many sign-ins have failed, of this name or from this network; nobody looked at the \
+         password.",
+        &["Retry-After"],
+    ),
     (431, "FieldsTooLarge", "The header fields are too long.", &[]),
     (500, "Failed", "The server failed.", &[]),
     (

@@ -1,5 +1,7 @@
 //! `/users`: people, for those who manage them.
 
+use rocket::State;
+use rocket::http::Status;
 use serde::Serialize;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
@@ -9,6 +11,7 @@ use super::body::{Object, taken};
 use super::parameters::{self, FilterParameters, parse_limit, take_filter};
 use super::path::Name;
 use super::query::Query;
+use crate::auth::Auth;
 use crate::domain::{Line, TeamName, Username};
 use crate::error::Error;
 use crate::policy::{Allowed, Manage, Recent};
@@ -21,7 +24,7 @@ use crate::service::{Act, Precondition};
 const PAGE: u16 = 100;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    rocket::routes![list_people, add_person, get_person, change_person, set_password]
+    rocket::routes![list_people, add_person, get_person, change_person, set_password, unlock]
 }
 
 /// `q`, `team`, `limit` and `after`, described.
@@ -237,4 +240,26 @@ pub(super) async fn set_password(
     let made = people::set_password(act, &allowed, &name.parse()?, NewPassword::Random).await?;
     let password = made.map(|password| password.expose().clone());
     Answer::json(&PasswordBody { password: taken(password)? })
+}
+
+/// Forget the failed sign-ins that hold a user's next one back.
+#[utoipa::path(
+    delete, path = "/users/{name}/throttle", tag = "people", security(("bearer" = ["manage"])),
+    params(Name),
+    responses(
+        (status = 204, description = "They are forgotten, if there were any"),
+        (status = 404),
+    )
+)]
+#[rocket::delete("/users/<name>/throttle")]
+pub(super) async fn unlock(
+    allowed: Allowed<Manage>,
+    name: Name<'_>,
+    query: Query,
+    auth: &State<Auth>,
+    act: Act<'_>,
+) -> Result<Status, Error> {
+    query.finish()?;
+    people::unlock(act, &auth.throttle, &allowed, &name.parse()?).await?;
+    Ok(Status::NoContent)
 }

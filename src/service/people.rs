@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::grants::keep_a_manager;
 use super::{Act, Precondition, Refused, members};
+use crate::auth::Throttle;
 use crate::config::Secret;
 use crate::domain::{Account, Line, Permission, Reach, TeamName, Username};
 use crate::entropy::random_id;
@@ -314,6 +315,25 @@ pub async fn set_password(
     act.record(&mut tx, &allowed, Action::SetPassword, username, Map::new()).await?;
     tx.commit().await?;
     Ok(told)
+}
+
+/// Forgets what failed sign-ins have counted against a user; gives whether that was anything.
+pub async fn unlock(
+    act: Act<'_>,
+    throttle: &Throttle,
+    allowed: &Allowed<Manage>,
+    username: &Username,
+) -> Result<bool, Refused> {
+    let account = Account::in_org(&allowed.account().org, username);
+    let mut tx = act.db.begin().await?;
+    orgs::lock(tx.access(), &account.org).await?;
+    let allowed = act.renew(&mut tx, allowed).await?;
+    let person = people::find_reached(tx.access(), &allowed, username).await?;
+    person.filter(|person| person.is_user).ok_or(Refused::NotFound)?;
+    let any = throttle.unlock(tx.access(), &account).await?;
+    act.record(&mut tx, &allowed, Action::UnlockUser, username, Map::new()).await?;
+    tx.commit().await?;
+    Ok(any)
 }
 
 /// Refuses what would let the caller do, or have done, all that somebody's grants permit, unless

@@ -44,6 +44,8 @@ pub enum Action {
     EnableUser,
     /// A user was given another password by somebody else.
     SetPassword,
+    /// What failed sign-ins had counted against a user was forgotten.
+    UnlockUser,
     /// A grant was given.
     GiveGrant,
     /// A grant was ended.
@@ -75,6 +77,7 @@ impl Action {
             Self::DisableUser => "disable_user",
             Self::EnableUser => "enable_user",
             Self::SetPassword => "set_password",
+            Self::UnlockUser => "unlock_user",
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
             Self::AddKey => "add_key",

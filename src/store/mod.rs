@@ -15,6 +15,7 @@ pub mod pay;
 pub mod people;
 pub mod rates;
 pub mod sessions;
+pub mod throttle;
 pub mod users;
 
 use sqlx::pool::PoolConnection;

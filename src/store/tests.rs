@@ -4,7 +4,7 @@ use std::io::Write;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{audit, grants, inspect, keys, open, orgs, people, rates, sessions, users};
+use super::{audit, grants, inspect, keys, open, orgs, people, rates, sessions, throttle, users};
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
@@ -19,6 +19,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         people::STATEMENTS,
         rates::STATEMENTS,
         sessions::STATEMENTS,
+        throttle::STATEMENTS,
         users::STATEMENTS,
     ]
     .concat()

@@ -28,5 +28,6 @@ mod pay;
 mod people;
 mod step_up;
 mod teams;
+mod throttle;
 mod token;
 mod trail;

@@ -20,6 +20,7 @@ mod proxy;
 mod settings;
 mod shutdown;
 mod startup;
+mod throttle;
 
 use std::io::Write;
 

@@ -4,6 +4,7 @@
 //! Requests come from actors named after who is asking: `app.anonymous()`,
 //! `app.demo_user().await`, `app.user("acme/ann").await`, `app.bearer(token)`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -109,6 +110,13 @@ impl TestApp {
         let rocket = stipend::rocket(config, ports).await.unwrap().mount("/", routes);
         let client = Client::untracked(rocket).await.unwrap();
         Self { client, database, clock }
+    }
+
+    /// Another node on the same database, by the same clock.
+    pub async fn another_node(&self) -> Self {
+        let database =
+            TestDatabase { url: self.database.url.clone(), folder: tempfile::tempdir().unwrap() };
+        Self::launch(database, self.clock.clone(), Figment::new(), Vec::new()).await
     }
 
     /// What the routes use to let somebody in.
@@ -259,6 +267,7 @@ impl<'a> Actor<'a> {
             app: self.app,
             method,
             path: path.to_owned(),
+            peer: None,
             fields: Vec::new(),
             body: Vec::new(),
         };
@@ -298,6 +307,12 @@ impl<'a> Actor<'a> {
         names.collect::<Vec<_>>().join(" ")
     }
 
+    /// The answer to a sign-in by JSON, from a peer of that address.
+    pub async fn log_in_from(&self, address: &str, username: &str, password: &str) -> Answer {
+        let body = serde_json::json!({ "username": username, "password": password });
+        self.post("/jwt").from(address).json(body.to_string()).send().await
+    }
+
     /// The answer to a sign-in by JSON.
     pub async fn log_in(&self, username: &str, password: &str) -> Answer {
         let body = serde_json::json!({ "username": username, "password": password });
@@ -310,11 +325,18 @@ pub struct Ask<'a> {
     app: &'a TestApp,
     method: Method,
     path: String,
+    peer: Option<SocketAddr>,
     fields: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
 impl Ask<'_> {
+    /// From a peer of that address.
+    pub fn from(mut self, address: &str) -> Self {
+        self.peer = Some(SocketAddr::new(address.parse().unwrap(), 40_000));
+        self
+    }
+
     /// With a further header field.
     pub fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
@@ -347,6 +369,9 @@ impl Ask<'_> {
     pub async fn send(self) -> Answer {
         let (method, path) = (self.method, self.path.clone());
         let mut request = self.app.client.req(self.method, self.path).body(self.body);
+        if let Some(peer) = self.peer {
+            request.set_remote(peer);
+        }
         for (name, value) in self.fields {
             request.add_header(Header::new(name, value));
         }

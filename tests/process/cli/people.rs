@@ -28,6 +28,7 @@ async fn an_org_is_added_once_and_one_that_is_not_there_is_no_empty_one() {
         &["user", "show", "nope/ann"],
         &["user", "disable", "nope/ann"],
         &["user", "set-password", "nope/ann"],
+        &["user", "unlock", "nope/ann"],
         &["grant", "list", "nope/ann"],
         &["grant", "give", "nope/ann", "read", "org", "--reason", "x"],
         &["pay", "show", "nope/ann"],
