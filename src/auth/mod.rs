@@ -11,7 +11,7 @@ mod token;
 
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
@@ -92,7 +92,8 @@ pub struct Issued {
 /// Nobody was let in.
 #[derive(Debug, thiserror::Error)]
 pub enum LogInError {
-    /// No such user, a wrong password, a disabled user, a demo user outside demo mode: one answer.
+    /// No such user, a wrong password, one that was made for them and has expired, a disabled user,
+    /// a demo user outside demo mode: one answer.
     #[error("user name or password is wrong")]
     WrongCredentials,
     /// Too many are waiting for their passwords to be hashed.
@@ -151,9 +152,10 @@ impl Auth {
 
         let mut tx = self.db.begin().await?;
         // Hashing takes a while: the user may have been disabled since, or the password changed.
+        let is_current = users::hold_password(tx.access(), &account, &verified).await?;
         let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
         let Some((_, mut perms)) =
-            user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == verified)
+            user.filter(|(user, _)| is_current && self.may_sign_in(user, now))
         else {
             log_attempt("refused", Some(&account), origin);
             return Err(LogInError::WrongCredentials);
@@ -196,7 +198,8 @@ impl Auth {
             Some(account) => {
                 let mut reader = self.db.reader().await?;
                 let user = users::find(reader.access(), account).await?;
-                user.filter(|user| self.may_sign_in(user))
+                let now = self.ports.clock.now();
+                user.filter(|user| self.may_sign_in(user, now))
             }
             None => None,
         };
@@ -216,8 +219,8 @@ impl Auth {
     }
 
     /// Whether a user may sign in at all.
-    fn may_sign_in(&self, user: &users::User) -> bool {
-        !user.is_disabled() && (self.demo || !user.is_demo())
+    fn may_sign_in(&self, user: &users::User, now: Timestamp) -> bool {
+        !user.is_disabled() && !user.password_has_expired(now) && (self.demo || !user.is_demo())
     }
 
     /// Replaces a hash that costs less than is asked of one now, while the password is at hand;

@@ -13,6 +13,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::oneshot;
 
 use crate::config::{Passwords, Secret};
+use crate::domain::normalised_password;
 use crate::entropy::{Entropy, EntropyError};
 
 /// How many may wait for each hashing thread: about a second and a half of work.
@@ -73,19 +74,20 @@ impl Gate {
         Ok(Self { queue })
     }
 
-    /// Compares a password with a stored hash. Without one, works just as long and answers
+    /// Compares a password, in its normal form, with a stored hash. Without one, works just as long and answers
     /// [`Verdict::Wrong`], so that the time tells nobody which users exist.
     pub async fn verify(
         &self,
         password: Secret<String>,
         stored: Option<String>,
     ) -> Result<Verdict, GateError> {
+        let password = normalised_password(&password);
         let (answer, verdict) = oneshot::channel();
         self.enqueue(Job::Verify { password, stored, answer })?;
         verdict.await.map_err(|_| GateError::Broken)
     }
 
-    /// Hashes a password under a new salt, as a PHC string.
+    /// Hashes a password, in its normal form, under a new salt, as a PHC string.
     pub async fn hash(
         &self,
         password: Secret<String>,
@@ -93,6 +95,7 @@ impl Gate {
     ) -> Result<String, GateError> {
         let mut salt = [0; SALT_BYTES];
         entropy.fill(&mut salt)?;
+        let password = normalised_password(&password);
         let (answer, hash) = oneshot::channel();
         self.enqueue(Job::Hash { password, salt, answer })?;
         hash.await.map_err(|_| GateError::Broken)

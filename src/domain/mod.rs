@@ -2,10 +2,14 @@
 
 mod grant;
 mod money;
+mod password;
 mod text;
 mod user;
 
 pub use grant::{InvalidReach, Permission, Reach};
 pub use money::{InvalidMoney, Money, Total};
+pub use password::{
+    BadPassword, GoodPassword, LONGEST as LONGEST_PASSWORD, normalised as normalised_password,
+};
 pub use text::{InvalidLine, Line};
 pub use user::{Account, InvalidName, OrgName, TeamName, TypedName, Username};

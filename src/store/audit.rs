@@ -44,6 +44,8 @@ pub enum Action {
     EnableUser,
     /// A user was given another password by somebody else.
     SetPassword,
+    /// A user changed their own password.
+    ChangePassword,
     /// A grant was given.
     GiveGrant,
     /// A grant was ended.
@@ -67,6 +69,7 @@ impl Action {
             Self::DisableUser => "disable_user",
             Self::EnableUser => "enable_user",
             Self::SetPassword => "set_password",
+            Self::ChangePassword => "change_password",
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
         }
