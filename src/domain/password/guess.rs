@@ -92,7 +92,7 @@ fn are_neighbours(a: char, b: char) -> bool {
         let after = row.chars().skip(1);
         row.chars().zip(after).any(|pair| pair == (a, b) || pair == (b, a))
     };
-    ROWS.iter().any(|row| side_by_side(row))
+    ROWS.iter().any(side_by_side)
 }
 
 #[cfg(test)]
