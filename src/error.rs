@@ -472,7 +472,9 @@ impl From<Refused> for Error {
         match refused {
             Refused::SessionEnded => Self::InvalidToken,
             Refused::Denied(denied) => denied.into(),
-            Refused::MoreThanHeld(_) => Self::Forbidden(refused.to_string()),
+            Refused::MoreThanHeld(_) | Refused::WrongPassword => {
+                Self::Forbidden(refused.to_string())
+            }
             Refused::NotFound => Self::NotFound,
             Refused::Exists(_) | Refused::LastManager => Self::Conflict(refused.to_string()),
             Refused::Stale(version) => Self::PreconditionFailed(version),

@@ -1,6 +1,6 @@
 // The sign-in form.
 
-import { signIn, signOut } from "./api.js";
+import { forget, passwordExpires, signIn, signOut } from "./api.js";
 import { countDown, explain, isWaiting, text, wait } from "./dom.js";
 
 const form = document.getElementById("sign-in");
@@ -13,7 +13,8 @@ const error = document.getElementById("sign-in-error");
 /** Whether the page was left since the form was sent, so that nobody waits for the answer. */
 let abandoned = false;
 
-/** Calls back with the user name, and for how many seconds, once somebody has signed in. */
+/** Calls back once somebody has signed in: with the user name, for how many seconds, and until when
+ *  they must choose a password of their own, or null. */
 export function onSignIn(done) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -31,11 +32,16 @@ export function onSignIn(done) {
       if (abandoned) {
         // Whoever finds the page now need not be the one who sent the form.
         await signOut();
-      } else {
+        return busy(false);
+      }
+      const mustChangeUntil = await passwordExpires();
+      if (!abandoned) {
         clear();
-        done(name, seconds);
+        done(name, seconds, mustChangeUntil);
       }
     } catch (failure) {
+      // Nobody goes on with a session of which the page does not know what it is for.
+      forget();
       if (abandoned) {
         // There is nobody to tell.
       } else if (failure.kind === "credentials") {

@@ -116,7 +116,8 @@ pub struct Issued {
 /// Nobody was let in.
 #[derive(Debug, thiserror::Error)]
 pub enum LogInError {
-    /// No such user, a wrong password, a disabled user, a demo user outside demo mode: one answer.
+    /// No such user, a wrong password, one that was made for them and has expired, a disabled user,
+    /// a demo user outside demo mode: one answer.
     #[error("user name or password is wrong")]
     WrongCredentials,
     /// Too many sign-ins have failed, of this name or from this network. Nobody looked at the
@@ -216,9 +217,10 @@ impl Auth {
 
         let mut tx = self.db.begin().await?;
         // Hashing takes a while: the user may have been disabled since, or the password changed.
+        let is_current = users::hold_password(tx.access(), &account, &hash).await?;
         let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
         let Some((_, mut perms)) =
-            user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == hash)
+            user.filter(|(user, _)| is_current && self.may_sign_in(user, now))
         else {
             drop(tx);
             return Err(self.refuse(&attempt, Some(&account), origin).await);
@@ -266,7 +268,8 @@ impl Auth {
             None => None,
         };
         drop(reader);
-        let stored = user.filter(|user| self.may_sign_in(user)).map(|user| user.password_hash);
+        let now = clock.now();
+        let stored = user.filter(|user| self.may_sign_in(user, now)).map(|user| user.password_hash);
         let known = account.zip(stored.clone());
         let verdict = match attempt.admit() {
             Ok(()) => self.gate.verify(password.clone(), stored, attempt.clone()).await?,
@@ -306,8 +309,8 @@ impl Auth {
     }
 
     /// Whether a user may sign in at all.
-    fn may_sign_in(&self, user: &users::User) -> bool {
-        !user.is_disabled() && (self.demo || !user.is_demo())
+    fn may_sign_in(&self, user: &users::User, now: Timestamp) -> bool {
+        !user.is_disabled() && !user.password_has_expired(now) && (self.demo || !user.is_demo())
     }
 
     /// Replaces a hash that costs less than is asked of one now, while the password is at hand;

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::throttle::{Attempt, Throttled};
 use crate::config::{Passwords, Secret};
+use crate::domain::normalised_password;
 use crate::entropy::{Entropy, EntropyError};
 
 /// How many may wait in each queue for each hashing thread: about a second and a half of work.
@@ -95,7 +96,7 @@ impl Gate {
         Ok(Self { first, others })
     }
 
-    /// Compares a password with a stored hash. Without one, works just as long and answers
+    /// Compares a password, in its normal form, with a stored hash. Without one, works just as long and answers
     /// [`Verdict::Wrong`], so that the time tells nobody which users exist.
     pub(super) async fn verify(
         &self,
@@ -103,13 +104,14 @@ impl Gate {
         stored: Option<String>,
         attempt: Arc<Attempt>,
     ) -> Result<Verdict, GateError> {
+        let password = normalised_password(&password);
         let (answer, verdict) = oneshot::channel();
         let queue = if attempt.is_known() { &self.first } else { &self.others };
         enqueue(queue, Job::Verify { password, stored, attempt, answer })?;
         verdict.await.map_err(|_| GateError::Broken)
     }
 
-    /// Hashes a password under a new salt, as a PHC string.
+    /// Hashes a password, in its normal form, under a new salt, as a PHC string.
     pub async fn hash(
         &self,
         password: Secret<String>,
@@ -117,6 +119,7 @@ impl Gate {
     ) -> Result<String, GateError> {
         let mut salt = [0; SALT_BYTES];
         entropy.fill(&mut salt)?;
+        let password = normalised_password(&password);
         let (answer, hash) = oneshot::channel();
         enqueue(&self.first, Job::Hash { password, salt, answer })?;
         hash.await.map_err(|_| GateError::Broken)

@@ -13,14 +13,12 @@ use super::guard::Authenticated;
 use super::query::form_decode;
 use crate::auth::{Auth, Credentials, Issued};
 use crate::config::Secret;
-use crate::domain::Permission;
+use crate::domain::{LONGEST_PASSWORD, Permission};
 use crate::error::{Error, prefers_json};
 use crate::fairings::Context;
 use crate::json::parse_object;
 use crate::service::schema::PermissionName;
 
-/// The longest password, in bytes: long enough for any sentence, and hashing is not for more.
-const LONGEST_PASSWORD: usize = 1024;
 const MOST_FIELDS: usize = 100;
 
 pub(super) fn routes() -> Vec<rocket::Route> {

@@ -1,5 +1,7 @@
 //! `/me`: who the caller is and what they may do; and `/explain`: who may see somebody's pay.
 
+pub(super) mod password;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,12 +11,13 @@ use super::guard::Authenticated;
 use super::query::Query;
 use crate::domain::Username;
 use crate::error::Error;
-use crate::service::schema::{Line, Name, PermissionName};
+use crate::service::people::{self, Whoami};
+use crate::service::schema::{Line, Moment, Name, PermissionName};
 use crate::service::shown::{ExplanationBody, GrantBody};
-use crate::service::{Act, explain, people};
+use crate::service::{Act, explain};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    rocket::routes![who_am_i, explain_sight]
+    rocket::routes![who_am_i, password::change_password, explain_sight]
 }
 
 /// Who the caller is.
@@ -33,6 +36,10 @@ struct Me {
     perms: Vec<&'static str>,
     /// The grants that give them.
     grants: Vec<GrantBody>,
+    /// Until when the password must be changed, which was made for the caller: nothing is permitted
+    /// before. Null for a password of their own.
+    #[schema(value_type = Option<Moment>, required)]
+    password_expires: Option<String>,
 }
 
 /// Who the caller is and what they may do.
@@ -47,7 +54,7 @@ pub(super) async fn who_am_i(
     act: Act<'_>,
 ) -> Result<Answer, Error> {
     query.finish()?;
-    let (person, held) = people::whoami(act, &caller.0).await?;
+    let Whoami { person, held, password_expires_at } = people::whoami(act, &caller.0).await?;
     let mut perms: Vec<&str> = held.iter().map(|held| held.grant.permission.name()).collect();
     perms.sort_unstable();
     perms.dedup();
@@ -60,6 +67,7 @@ pub(super) async fn who_am_i(
         team: person.team.map(|team| team.to_string()),
         perms,
         grants: GrantBody::all(&held, today),
+        password_expires: password_expires_at.map(|end| end.to_string()),
     })
 }
 

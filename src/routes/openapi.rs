@@ -44,6 +44,7 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         bearer::list_pay, bearer::list_pay_by_post,
         pay::sum_pay, pay::import_pay, pay::get_history, pay::record_pay,
         me::who_am_i, me::explain_sight,
+        me::password::change_password,
         users::list_people, users::add_person, users::get_person, users::change_person,
         users::set_password, users::unlock,
         grants::list_grants, grants::give_grant, grants::end_grant,
@@ -103,8 +104,8 @@ const REFUSALS: &[Refusal] = &[
     (
         403,
         "Forbidden",
-        "The permission is missing, the caller would give more than they hold, or a browser sent \
-         this from another site.",
+        "The permission is missing, the caller would give more than they hold, the old password is \
+         wrong, or a browser sent this from another site.",
         &[CHALLENGE],
     ),
     (404, "NotFound", "There is no such thing, or no grant of the caller reaches it.", &[]),

@@ -11,6 +11,7 @@ pub mod grants;
 pub mod import;
 pub mod keys;
 pub mod orgs;
+pub mod passwords;
 pub mod payroll;
 pub mod people;
 pub mod schema;
@@ -81,6 +82,9 @@ pub enum Refused {
     /// There is such a thing already.
     #[error("{0} exists already")]
     Exists(String),
+    /// What was given as the caller's password is not it.
+    #[error("the old password is wrong")]
+    WrongPassword,
     /// Nobody would be left to manage the org.
     #[error(
         "nobody would manage the org any more: first give somebody else `manage` over `org` \

@@ -46,6 +46,8 @@ pub enum Action {
     SetPassword,
     /// What failed sign-ins had counted against a user was forgotten.
     UnlockUser,
+    /// A user changed their own password.
+    ChangePassword,
     /// A grant was given.
     GiveGrant,
     /// A grant was ended.
@@ -78,6 +80,7 @@ impl Action {
             Self::EnableUser => "enable_user",
             Self::SetPassword => "set_password",
             Self::UnlockUser => "unlock_user",
+            Self::ChangePassword => "change_password",
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
             Self::AddKey => "add_key",

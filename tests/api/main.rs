@@ -24,6 +24,7 @@ mod negotiation;
 mod next_request;
 mod openapi;
 mod paging;
+mod passwords;
 mod pay;
 mod people;
 mod step_up;

@@ -11,6 +11,7 @@ mod browser;
 mod support;
 
 mod access;
+mod account;
 mod failure;
 mod page;
 mod safety;

@@ -242,7 +242,12 @@ impl TestApp {
 
     /// A user (`NAME` or `ORG/NAME`), signed in.
     pub async fn user(&self, name: &str) -> Actor<'_> {
-        let answer = self.anonymous().log_in(name, PASSWORD).await;
+        self.user_with(name, PASSWORD).await
+    }
+
+    /// A user with a password of their own, signed in.
+    pub async fn user_with(&self, name: &str, password: &str) -> Actor<'_> {
+        let answer = self.anonymous().log_in(name, password).await;
         assert_eq!(answer.status, 200, "{name}: {answer:?}");
         self.bearer(answer.field("access_token").unwrap())
     }
@@ -288,6 +293,11 @@ impl<'a> Actor<'a> {
         self.ask(Method::Post, path)
     }
 
+    /// A `PUT`.
+    pub fn put(&self, path: &str) -> Ask<'a> {
+        self.ask(Method::Put, path)
+    }
+
     /// A `DELETE`.
     pub fn delete(&self, path: &str) -> Ask<'a> {
         self.ask(Method::Delete, path)
@@ -311,6 +321,12 @@ impl<'a> Actor<'a> {
     pub async fn log_in_from(&self, address: &str, username: &str, password: &str) -> Answer {
         let body = serde_json::json!({ "username": username, "password": password });
         self.post("/jwt").from(address).json(body.to_string()).send().await
+    }
+
+    /// The answer to a change of the caller's own password.
+    pub async fn change_password(&self, old: &str, new: &str) -> Answer {
+        let body = serde_json::json!({ "old": old, "new": new });
+        self.put("/me/password").json(body.to_string()).send().await
     }
 
     /// The answer to a sign-in by JSON.
