@@ -1,8 +1,8 @@
 //! What slows the guessing of passwords down: counters of failed sign-ins, and the networks from
 //! which each user has signed in.
 //!
-//! A counter is a name that tells nothing (see [`crate::auth`]); what it counts, and what follows
-//! from it, is not decided here.
+//! A counter's name tells nothing. What it counts, and what follows from that, is decided by whoever
+//! asks.
 
 use std::time::Duration;
 

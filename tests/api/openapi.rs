@@ -232,6 +232,9 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     let password = root.post("/users/ann/password");
     story.tell(Method::Post, "/users/{name}/password", password, 200).await;
 
+    let unlock = root.delete("/users/ann/throttle");
+    story.tell(Method::Delete, "/users/{name}/throttle", unlock, 204).await;
+
     let gift =
         json!({ "permission": "read", "reach": "org", "until": "2027-01-01", "reason": "x" });
     let grants = "/users/{name}/grants";
