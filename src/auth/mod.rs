@@ -7,6 +7,7 @@ mod crypto;
 mod keys;
 mod password;
 mod seal;
+mod second_factor;
 mod token;
 
 use std::time::Duration;
@@ -23,6 +24,9 @@ use crate::store::{Db, OpenError, StoreError, sessions, users};
 pub use keys::{KeyError, Keys, Root};
 pub use password::{Gate, GateError, Verdict};
 pub use seal::Sealer;
+use second_factor::Challenge;
+pub use second_factor::{Code, InvalidCode, Proof, RECOVERY_CODES};
+pub(crate) use second_factor::{RecoveryCodes, SharedSecret};
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
@@ -76,6 +80,8 @@ pub struct Credentials {
     pub password: Secret<String>,
     /// The permissions that the token is to be narrowed to; none for all that the user holds.
     pub perms: Option<Vec<Permission>>,
+    /// A code of the second factor, if they gave one.
+    pub code: Option<Code>,
 }
 
 /// A new token, and what a client needs to know of it (RFC 6749 section 5.1).
@@ -89,10 +95,20 @@ pub struct Issued {
     pub perms: Vec<String>,
 }
 
+/// Somebody whose password, and code if they need one, are right.
+struct Verified {
+    account: Account,
+    /// The hash that says so of the password.
+    hash: String,
+    /// What says so of the code.
+    proof: Proof,
+}
+
 /// Nobody was let in.
 #[derive(Debug, thiserror::Error)]
 pub enum LogInError {
-    /// No such user, a wrong password, a disabled user, a demo user outside demo mode: one answer.
+    /// No such user, a wrong password, a missing, wrong or used code, a disabled user, a demo user
+    /// outside demo mode: one answer.
     #[error("user name or password is wrong")]
     WrongCredentials,
     /// Too many are waiting for their passwords to be hashed.
@@ -138,6 +154,11 @@ impl Auth {
         self.max_sign_in_age
     }
 
+    /// Who issues tokens, as people know it.
+    pub fn issuer(&self) -> &str {
+        &self.tokens.issuer
+    }
+
     /// Lets a user in: opens a session, puts that on record, and issues its token.
     pub async fn log_in(
         &self,
@@ -145,15 +166,16 @@ impl Auth {
         origin: &Origin,
     ) -> Result<Issued, LogInError> {
         let wanted = credentials.perms.clone();
-        let (account, verified) = self.verify(credentials, origin).await?;
+        let Verified { account, hash, proof } = self.verify(credentials, origin).await?;
         let now = self.ports.clock.now();
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
         let mut tx = self.db.begin().await?;
+        let is_spent = proof.spend(&mut tx, &account, now).await?;
         // Hashing takes a while: the user may have been disabled since, or the password changed.
         let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
-        let Some((_, mut perms)) =
-            user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == verified)
+        let Some((_, mut perms)) = user
+            .filter(|(user, _)| is_spent && self.may_sign_in(user) && user.password_hash == hash)
         else {
             log_attempt("refused", Some(&account), origin);
             return Err(LogInError::WrongCredentials);
@@ -168,12 +190,13 @@ impl Auth {
             perms: &perms,
             client: &origin.client,
             kid: self.keys.signing().kid(),
-            second_factor: false,
+            second_factor: proof.is_second_factor(),
             now,
             lifetime: self.tokens.ttl,
         };
         sessions::open(tx.access(), &session).await?;
-        let record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
+        let mut record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
+        record.detail.extend(proof.name().map(|name| ("second_factor".to_owned(), name.into())));
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
 
@@ -184,29 +207,37 @@ impl Auth {
         Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
     }
 
-    /// The account whose password this is, and the hash that says so. Every failure takes the same
-    /// steps and the same time.
+    /// The account whose password this is, and whose code. Every failure takes the same steps and
+    /// the same time.
     async fn verify(
         &self,
-        Credentials { username, password, .. }: Credentials,
+        Credentials { username, password, code, .. }: Credentials,
         origin: &Origin,
-    ) -> Result<(Account, String), LogInError> {
+    ) -> Result<Verified, LogInError> {
         let account = Account::parse(&username, &self.default_org).ok();
         let user = match &account {
             Some(account) => {
                 let mut reader = self.db.reader().await?;
                 let user = users::find(reader.access(), account).await?;
-                user.filter(|user| self.may_sign_in(user))
+                let challenge = Challenge::find(reader.access(), account, code).await?;
+                user.filter(|user| self.may_sign_in(user)).zip(Some(challenge))
             }
             None => None,
         };
-        let stored = user.map(|user| user.password_hash);
+        let (stored, challenge) = user.map(|(user, c)| (user.password_hash, c)).unzip();
         let verdict = self.gate.verify(password.clone(), stored.clone()).await?;
-        match (account.zip(stored), verdict) {
-            (Some(verified), Verdict::Right) => Ok(verified),
-            (Some((account, stored)), Verdict::RightButWeak) => {
-                let stored = self.rehash(&account, password, stored).await;
-                Ok((account, stored))
+        let known = account.zip(stored);
+        let (verdict, proof) = match (&known, challenge) {
+            (Some((account, _)), Some(challenge)) => {
+                challenge.judge(verdict, account, &self.sealer, self.ports.clock.now())
+            }
+            _ => (verdict, Proof::NOTHING),
+        };
+        match (known, verdict) {
+            (Some((account, hash)), Verdict::Right) => Ok(Verified { account, hash, proof }),
+            (Some((account, hash)), Verdict::RightButWeak) => {
+                let hash = self.rehash(&account, password, hash).await;
+                Ok(Verified { account, hash, proof })
             }
             (known, _) => {
                 log_attempt("refused", known.map(|(account, _)| account).as_ref(), origin);

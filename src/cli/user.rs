@@ -12,7 +12,7 @@ use crate::domain::{Line, OrgName, TeamName, TypedName, Username};
 use crate::policy::Manage;
 use crate::service::people::{self, Changes, Employee, NewPassword, NewPerson};
 use crate::service::shown::{GrantBody, PersonBody};
-use crate::service::{Precondition, Refused, asked, grants, orgs};
+use crate::service::{Precondition, Refused, asked, factors, grants, orgs};
 use crate::store::people::{Filter, Person};
 
 /// Add, list and change people: users, who sign in, and employees, who are paid
@@ -59,6 +59,15 @@ pub(super) enum Command {
         name: TypedName,
         #[command(flatten)]
         password: Password,
+    },
+    /// Take the second factor off a user who has lost it, and end their sessions
+    ///
+    /// Their password alone lets them in then, and they choose another one first, since one beside
+    /// a second factor may be short.
+    ResetFactor {
+        /// NAME in the default org, or ORG/NAME
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
     },
 }
 
@@ -135,6 +144,7 @@ pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(),
             change(&name, enable, "enabled", operator).await
         }
         Command::SetPassword { name, password } => set_password(&name, password, operator).await,
+        Command::ResetFactor { name } => reset_factor(&name, operator).await,
     }
 }
 
@@ -295,5 +305,15 @@ async fn set_password(
         .await
         .map_err(missing("user", &account))?;
     message(&format!("set the password of {account}, who is signed out everywhere"));
+    Ok(())
+}
+
+async fn reset_factor(name: &TypedName, operator: &Operator<'_>) -> Result<(), Failure> {
+    let account = name.account(&operator.default_org);
+    let allowed = operator.allow_recent::<Manage>(&account.org).await?;
+    factors::reset(operator.act, &allowed, &account.username)
+        .await
+        .map_err(missing("user", &account))?;
+    message(&format!("took the second factor off {account}, who is signed out everywhere"));
     Ok(())
 }

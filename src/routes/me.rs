@@ -11,7 +11,7 @@ use crate::domain::Username;
 use crate::error::Error;
 use crate::service::schema::{Line, Name, PermissionName};
 use crate::service::shown::{ExplanationBody, GrantBody};
-use crate::service::{Act, explain, people};
+use crate::service::{Act, explain, factors, people};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![who_am_i, explain_sight]
@@ -33,6 +33,19 @@ struct Me {
     perms: Vec<&'static str>,
     /// The grants that give them.
     grants: Vec<GrantBody>,
+    #[schema(inline)]
+    second_factor: SecondFactor,
+}
+
+/// How the caller stands with a second factor.
+#[derive(Serialize, ToSchema)]
+struct SecondFactor {
+    /// Whether their sign-in takes a code.
+    on: bool,
+    /// How many recovery codes are left.
+    recovery_codes: i64,
+    /// Whether their org demands one for `manage` and `write`.
+    demanded: bool,
 }
 
 /// Who the caller is and what they may do.
@@ -48,6 +61,7 @@ pub(super) async fn who_am_i(
 ) -> Result<Answer, Error> {
     query.finish()?;
     let (person, held) = people::whoami(act, &caller.0).await?;
+    let factor = factors::standing(act, &caller.0).await?;
     let mut perms: Vec<&str> = held.iter().map(|held| held.grant.permission.name()).collect();
     perms.sort_unstable();
     perms.dedup();
@@ -60,6 +74,11 @@ pub(super) async fn who_am_i(
         team: person.team.map(|team| team.to_string()),
         perms,
         grants: GrantBody::all(&held, today),
+        second_factor: SecondFactor {
+            on: factor.confirmed_at.is_some(),
+            recovery_codes: factor.codes_left,
+            demanded: factor.is_demanded(),
+        },
     })
 }
 

@@ -3,12 +3,14 @@
 mod answer;
 mod bearer;
 mod body;
+mod factors;
 mod grants;
 mod guard;
 mod health;
 mod jwt;
 mod me;
 mod openapi;
+mod org;
 mod page;
 mod parameters;
 mod path;
@@ -28,11 +30,13 @@ use crate::fairings;
 pub fn all() -> Vec<Route> {
     [
         bearer::routes(),
+        factors::routes(),
         grants::routes(),
         health::routes(),
         jwt::routes(),
         me::routes(),
         openapi::routes(),
+        org::routes(),
         page::routes(),
         pay::routes(),
         users::routes(),

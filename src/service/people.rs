@@ -318,7 +318,7 @@ pub async fn set_password(
 
 /// Refuses what would let the caller do, or have done, all that somebody's grants permit, unless
 /// the caller holds it too.
-async fn holds_all_of(
+pub(super) async fn holds_all_of(
     act: Act<'_>,
     tx: &mut Tx,
     allowed: &Allowed<Manage>,

@@ -44,6 +44,18 @@ pub enum Action {
     EnableUser,
     /// A user was given another password by somebody else.
     SetPassword,
+    /// A user made a secret for a second factor, which does not count yet.
+    MakeSecondFactor,
+    /// A user turned their second factor on.
+    TurnOnSecondFactor,
+    /// A user turned their second factor off.
+    TurnOffSecondFactor,
+    /// A user made other recovery codes.
+    MakeRecoveryCodes,
+    /// A user's second factor was taken off them by somebody else.
+    ResetSecondFactor,
+    /// An org was made to demand a second factor, or not to.
+    DemandSecondFactor,
     /// A grant was given.
     GiveGrant,
     /// A grant was ended.
@@ -67,6 +79,12 @@ impl Action {
             Self::DisableUser => "disable_user",
             Self::EnableUser => "enable_user",
             Self::SetPassword => "set_password",
+            Self::MakeSecondFactor => "make_second_factor",
+            Self::TurnOnSecondFactor => "turn_on_second_factor",
+            Self::TurnOffSecondFactor => "turn_off_second_factor",
+            Self::MakeRecoveryCodes => "make_recovery_codes",
+            Self::ResetSecondFactor => "reset_second_factor",
+            Self::DemandSecondFactor => "demand_second_factor",
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
         }

@@ -4,13 +4,14 @@ use std::io::Write;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{audit, grants, open, orgs, people, rates, sessions, users};
+use super::{audit, factors, grants, open, orgs, people, rates, sessions, users};
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
 fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         audit::STATEMENTS,
+        factors::STATEMENTS,
         grants::STATEMENTS,
         open::STATEMENTS,
         orgs::STATEMENTS,

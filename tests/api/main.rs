@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod enrolment;
 mod jwt;
 
 mod access;
@@ -24,6 +25,7 @@ mod openapi;
 mod paging;
 mod pay;
 mod people;
+mod second_factor;
 mod step_up;
 mod teams;
 mod token;

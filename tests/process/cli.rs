@@ -2,6 +2,7 @@
 
 mod pay;
 mod people;
+mod second_factor;
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
