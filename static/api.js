@@ -17,10 +17,11 @@ export class Failure extends Error {
 }
 
 /** Signs in; gives for how many seconds. */
-export async function signIn(username, password) {
-  const answer = await ask("POST", "/jwt", { username, password });
+export async function signIn(username, password, code) {
+  // What is not asked for is not sent, and who uses no code need not know of it.
+  const answer = await ask("POST", "/jwt", { username, password, ...(code && { code }) }, false);
   if (answer.status === 401) {
-    throw new Failure("credentials", "User name or password is incorrect.");
+    throw new Failure("credentials", "User name, password or code is incorrect.");
   }
   const issued = await read(answer);
   if (typeof issued?.access_token !== "string" || typeof issued.expires_in !== "number") {
@@ -62,15 +63,34 @@ export async function signOut() {
   }
 }
 
+/** Who the caller is, and how they stand with a second factor. */
+export function whoAmI() {
+  return act("GET", "/me");
+}
+
+/** Asks for what the caller may do about themselves; gives the answer's JSON, or null where it has
+ *  none. */
+export async function act(method, path, body) {
+  const answer = await ask(method, path, body);
+  if (answer.status === 401) {
+    const challenge = answer.headers.get("WWW-Authenticate") ?? "";
+    if (challenge.includes("insufficient_user_authentication")) {
+      throw new Failure("old", "You signed in too long ago for this. Sign out, and in again.");
+    }
+    throw new Failure("session", "Your session has ended. Sign in again.");
+  }
+  return answer.status === 204 ? null : read(answer);
+}
+
 /** Drops the token. */
 export function forget() {
   token = null;
 }
 
-async function ask(method, path, body) {
+async function ask(method, path, body, signedIn = true) {
   const headers = { Accept: "application/json" };
   if (body) headers["Content-Type"] = "application/json";
-  else headers.Authorization = `Bearer ${token}`;
+  if (signedIn) headers.Authorization = `Bearer ${token}`;
   try {
     return await fetch(path, {
       method,

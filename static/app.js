@@ -2,11 +2,12 @@
 
 import { forget, signOut } from "./api.js";
 import { explain, showOnly, text } from "./dom.js";
+import * as factor from "./factor.js";
 import * as pay from "./pay.js";
 import * as signin from "./signin.js";
 
 const byId = (id) => document.getElementById(id);
-const views = [byId("sign-in-view"), byId("table-view")];
+const views = [byId("sign-in-view"), byId("table-view"), byId("account-view")];
 const notice = byId("notice");
 
 /** setTimeout takes 31 bits of milliseconds, and a session may be longer. */
@@ -18,12 +19,25 @@ function enter(username, seconds) {
   byId("who").textContent = username;
   byId("account").hidden = false;
   text(notice, "");
+  expiresAt = Date.now() + seconds * 1000;
+  leaveWhenExpired();
+  showPay();
+}
+
+function showPay() {
+  factor.clear();
   document.title = "Pay you may see · Stipend";
   showOnly(byId("table-view"), views);
   byId("table-title").focus();
-  expiresAt = Date.now() + seconds * 1000;
-  leaveWhenExpired();
   pay.load(leave);
+}
+
+function showAccount() {
+  pay.clear();
+  document.title = "Your account · Stipend";
+  showOnly(byId("account-view"), views);
+  byId("account-title").focus();
+  factor.load();
 }
 
 function leaveWhenExpired() {
@@ -42,6 +56,7 @@ function leave(sentence) {
   expiresAt = Infinity;
   forget();
   pay.clear();
+  factor.clear();
   signin.clear();
   byId("who").textContent = "";
   byId("account").hidden = true;
@@ -53,6 +68,9 @@ function leave(sentence) {
 
 signin.onSignIn(enter);
 pay.connect(leave);
+factor.connect(leave);
+byId("open-account").addEventListener("click", showAccount);
+byId("back-to-pay").addEventListener("click", showPay);
 
 byId("sign-out").addEventListener("click", async () => {
   const ending = signOut();

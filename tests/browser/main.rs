@@ -11,6 +11,7 @@ mod browser;
 mod support;
 
 mod access;
+mod factor;
 mod failure;
 mod page;
 mod safety;
