@@ -106,6 +106,37 @@ impl Error {
         }
     }
 
+    /// What kind of error it is, in a word, for the log. It tells no more than the answer does.
+    const fn class(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad_request",
+            Self::Invalid(_) => "invalid_members",
+            Self::AmbiguousLength => "ambiguous_length",
+            Self::Unauthenticated => "unauthenticated",
+            Self::AmbiguousCredentials => "ambiguous_credentials",
+            Self::InvalidToken => "invalid_token",
+            Self::WrongCredentials => "wrong_credentials",
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::SignInTooOld(_) => "sign_in_too_old",
+            Self::Forbidden(_) => "forbidden",
+            Self::CrossSite => "cross_site",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::MethodNotImplemented => "method_not_implemented",
+            Self::RequestTimeout => "request_timeout",
+            Self::Conflict(_) => "conflict",
+            Self::PreconditionFailed(_) => "precondition_failed",
+            Self::PreconditionRequired => "precondition_required",
+            Self::ContentTooLarge(_) => "content_too_large",
+            Self::UriTooLong => "uri_too_long",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::HeaderFieldsTooLarge => "header_fields_too_large",
+            Self::Busy(_) => "busy",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
     /// One sentence that says what to do.
     fn detail(&self) -> String {
         match self {
@@ -217,6 +248,7 @@ struct Left(Option<Error>);
 impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let status = self.status();
+        request.local_cache(|| Told(self.class()));
         let mut response = Response::build();
         response.status(status);
         if let Some(challenge) = self.challenge() {
@@ -325,7 +357,16 @@ pub fn allow(methods: &[Method]) -> String {
 
 /// The first segments of the paths that speak JSON unless they are asked for something else. The
 /// contract's paths speak plain text.
-const JSON_PATHS: &[&str] = &["explain", "me", "openapi.json", "org", "pay", "users"];
+const JSON_PATHS: &[&str] =
+    &[".well-known", "explain", "me", "openapi.json", "org", "pay", "users"];
+
+struct Told(&'static str);
+
+/// The class of the error that answered a request, for the log; none if none did.
+pub fn told(request: &Request<'_>) -> Option<&'static str> {
+    let Told(class) = request.local_cache(|| Told(""));
+    (!class.is_empty()).then_some(class)
+}
 
 struct PrefersProblem(bool);
 

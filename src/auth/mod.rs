@@ -4,15 +4,26 @@
 //! request. So ending a session, a grant or a user acts on the very next one.
 
 mod crypto;
-mod keys;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod housekeeping;
+pub mod keys;
 mod password;
+mod root;
 mod seal;
+pub mod sealing;
 mod second_factor;
 mod token;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
+use housekeeping::House;
+use keys::SigningError;
+use sealing::Asking;
+use token::{InvalidToken, Verified};
+
 use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
@@ -21,8 +32,10 @@ use crate::store::audit::{self, Action, Origin, Record};
 use crate::store::sessions::{NewSession, Opener};
 use crate::store::{Db, OpenError, StoreError, sessions, users};
 
-pub use keys::{KeyError, Keys, Root};
+pub use housekeeping::Housekeeping;
+pub use keys::Keys;
 pub use password::{Gate, GateError, Verdict};
+pub use root::{KeyError, Root};
 pub use seal::Sealer;
 use second_factor::Challenge;
 pub use second_factor::{Code, InvalidCode, Proof, RECOVERY_CODES};
@@ -32,9 +45,9 @@ pub(crate) use second_factor::{RecoveryCodes, SharedSecret};
 #[derive(Clone)]
 pub struct Ports {
     /// What time it is.
-    pub clock: std::sync::Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
     /// Random bytes.
-    pub entropy: std::sync::Arc<dyn Entropy>,
+    pub entropy: Arc<dyn Entropy>,
 }
 
 /// Everything that it takes to let somebody in.
@@ -46,8 +59,11 @@ pub struct Auth {
     /// Where passwords are hashed.
     pub gate: Gate,
     /// Seals what the database must keep and nobody may read in a copy of it.
-    pub sealer: Sealer,
-    keys: Keys,
+    pub sealer: Arc<Sealer>,
+    /// The keys that sign and verify.
+    pub keys: Arc<Keys>,
+    /// What the server does by itself.
+    pub housekeeping: Arc<Housekeeping>,
     tokens: Tokens,
     demo: bool,
     default_org: OrgName,
@@ -63,7 +79,10 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
-    /// The signing key.
+    /// The database, once it is open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The configured key.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The hashing threads.
@@ -96,7 +115,7 @@ pub struct Issued {
 }
 
 /// Somebody whose password, and code if they need one, are right.
-struct Verified {
+struct Admitted {
     account: Account,
     /// The hash that says so of the password.
     hash: String,
@@ -125,6 +144,15 @@ pub enum LogInError {
     Signing,
 }
 
+impl From<SigningError> for LogInError {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Store(error) => error.into(),
+            SigningError::NoKey => Self::Signing,
+        }
+    }
+}
+
 /// Nobody was identified.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentifyError {
@@ -137,16 +165,32 @@ pub enum IdentifyError {
 }
 
 impl Auth {
-    /// Opens the database, reads the key, and starts the hashing threads.
+    /// Reads the key, opens the database and its keys, and starts the hashing threads and the
+    /// housekeeping.
     pub async fn open(config: &Config, ports: Ports) -> Result<Self, StartError> {
         let default_org = default_org(config)?;
-        let root = Root::load(&config.key, ports.entropy.as_ref())?;
-        let (keys, sealer) = (Keys::of(&root), root.sealer()?);
+        let root = Root::read(&config.key)?;
         let db = Db::open(&config.database).await?;
+        let sealer = sealing::open(&db, &config.key, root, &ports, Asking::Server).await?;
+        let keys = Arc::new(Keys::new(sealer.clone()));
+        keys.read(&db, ports.clock.now()).await?;
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
         let max_sign_in_age = config.access.max_sign_in_age;
-        Ok(Self { db, ports, gate, sealer, keys, tokens, demo, default_org, max_sign_in_age })
+        let house = House { db: db.clone(), ports: ports.clone(), keys: keys.clone() };
+        let housekeeping = Arc::new(Housekeeping::start(house));
+        Ok(Self {
+            db,
+            ports,
+            gate,
+            sealer,
+            keys,
+            housekeeping,
+            tokens,
+            demo,
+            default_org,
+            max_sign_in_age,
+        })
     }
 
     /// How long ago somebody may have signed in who changes who may do what.
@@ -166,7 +210,7 @@ impl Auth {
         origin: &Origin,
     ) -> Result<Issued, LogInError> {
         let wanted = credentials.perms.clone();
-        let Verified { account, hash, proof } = self.verify(credentials, origin).await?;
+        let Admitted { account, hash, proof } = self.verify(credentials, origin).await?;
         let now = self.ports.clock.now();
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
@@ -183,13 +227,14 @@ impl Auth {
         if let Some(wanted) = wanted {
             perms.retain(|held| wanted.iter().any(|permission| permission.name() == held));
         }
+        let key = self.keys.signing(tx.access(), now).await?;
         let session = NewSession {
             session_id: &session_id,
             account: &account,
             opener: Opener::LogIn,
             perms: &perms,
             client: &origin.client,
-            kid: self.keys.signing().kid(),
+            kid: key.kid(),
             second_factor: proof.is_second_factor(),
             now,
             lifetime: self.tokens.ttl,
@@ -200,9 +245,8 @@ impl Auth {
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
 
-        let token =
-            token::issue(&self.keys, &self.tokens, &account, &session_id, perms.clone(), now)
-                .map_err(|_| LogInError::Signing)?;
+        let token = token::issue(&key, &self.tokens, &account, &session_id, perms.clone(), now)
+            .map_err(|_| LogInError::Signing)?;
         log_attempt("let in", Some(&account), origin);
         Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
     }
@@ -213,7 +257,7 @@ impl Auth {
         &self,
         Credentials { username, password, code, .. }: Credentials,
         origin: &Origin,
-    ) -> Result<Verified, LogInError> {
+    ) -> Result<Admitted, LogInError> {
         let account = Account::parse(&username, &self.default_org).ok();
         let user = match &account {
             Some(account) => {
@@ -234,10 +278,10 @@ impl Auth {
             _ => (verdict, Proof::NOTHING),
         };
         match (known, verdict) {
-            (Some((account, hash)), Verdict::Right) => Ok(Verified { account, hash, proof }),
+            (Some((account, hash)), Verdict::Right) => Ok(Admitted { account, hash, proof }),
             (Some((account, hash)), Verdict::RightButWeak) => {
                 let hash = self.rehash(&account, password, hash).await;
-                Ok(Verified { account, hash, proof })
+                Ok(Admitted { account, hash, proof })
             }
             (known, _) => {
                 log_attempt("refused", known.map(|(account, _)| account).as_ref(), origin);
@@ -270,11 +314,24 @@ impl Auth {
         }
     }
 
+    /// What a token says, by the keys in memory; they are read again for one that another node may
+    /// have added just now.
+    async fn verify_token(&self, token: &str, now: Timestamp) -> Result<Verified, IdentifyError> {
+        let ring = self.keys.ring();
+        let verified = match token::verify(&ring, &self.tokens, token, now) {
+            Err(InvalidToken::UnknownKey) => {
+                let ring = self.keys.read_since(&ring, &self.db, now).await?;
+                token::verify(&ring, &self.tokens, token, now)
+            }
+            verified => verified,
+        };
+        verified.map_err(|_| IdentifyError::InvalidToken)
+    }
+
     /// Who bears this token, with what the database says that they may do now.
     pub async fn identify(&self, token: &str) -> Result<Principal, IdentifyError> {
         let now = self.ports.clock.now();
-        let verified = token::verify(&self.keys, &self.tokens, token, now)
-            .map_err(|_| IdentifyError::InvalidToken)?;
+        let verified = self.verify_token(token, now).await?;
         let mut reader = self.db.reader().await?;
         let session =
             sessions::find_live(reader.access(), &verified.account, &verified.session_id, now)
@@ -282,6 +339,8 @@ impl Auth {
                 .filter(|session| self.demo || !session.is_demo)
                 // A token cannot outlive what its session was opened for, whatever it says of itself.
                 .filter(|session| verified.lifetime <= session.lifetime)
+                // Nor can another key sign for it than the one that it was opened under.
+                .filter(|session| session.kid.as_ref().is_none_or(|kid| *kid == verified.kid))
                 .ok_or(IdentifyError::InvalidToken)?;
         let (account, session_id) = (verified.account, verified.session_id);
         Ok(Principal::new(account, session_id, verified.perms, session.standing))
@@ -311,6 +370,7 @@ pub fn default_org(config: &Config) -> Result<OrgName, ConfigError> {
 fn log_attempt(outcome: &str, account: Option<&Account>, origin: &Origin) {
     tracing::info!(
         outcome,
+        org = account.map(|account| account.org.as_str()),
         user = account.map(tracing::field::display),
         client = origin.client,
         request_id = origin.request_id,

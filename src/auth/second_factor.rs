@@ -231,9 +231,9 @@ impl Challenge {
                 if let Lack::Key = lack {
                     tracing::error!(
                         user = %account,
-                        "the secret of a second factor was sealed under another key, so no code is \
-                         right: bring the old key back, or let them use a recovery code, or take \
-                         the factor off them (stipend user reset-factor)"
+                        "the secret of a second factor does not open under this database's key, so \
+                         no code is right: let them use a recovery code, or take the factor off \
+                         them (stipend user reset-factor)"
                     );
                 }
                 (Verdict::Wrong, Proof::NOTHING)

@@ -2,8 +2,10 @@
 //!
 //! Exit codes: 0 it worked, 1 it did not, 2 the command line or a setting is wrong.
 
+mod doctor;
 mod explain;
 mod grant;
+mod key;
 mod log;
 mod migrate;
 mod operator;
@@ -54,6 +56,8 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date, and seed an empty one with the demo data
     Migrate,
+    /// Say whether all is well here, and what to do where it is not; changes nothing
+    Doctor(doctor::Doctor),
     #[command(flatten)]
     Operate(Operate),
 }
@@ -70,6 +74,9 @@ enum Operate {
     /// Give, list and end grants: who may do what, over whom
     #[command(subcommand)]
     Grant(grant::Command),
+    /// List, add, promote and retire the keys that sign
+    #[command(subcommand)]
+    Key(key::Command),
     /// Show, record, import, export and sum up pay
     #[command(subcommand)]
     Pay(pay::Command),
@@ -124,7 +131,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::start();
     match run(arguments.command.unwrap_or(Command::Serve)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             message(&format!("error: {failure}"));
             failure.exit_code()
@@ -132,7 +139,21 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        // Wrong settings are a finding of its, and a warning is no failure.
+        Command::Doctor(asked) => return doctor::run(&asked),
+        Command::Serve => work(serve::run)?,
+        Command::Migrate => work(async |config, _| migrate::run(&config).await)?,
+        Command::Operate(command) => work(async |config, ports| {
+            operator::work(&config, ports, async |operator| operate(command, operator).await).await
+        })?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command that needs the settings, with as many threads as they say.
+fn work(command: impl AsyncFnOnce(Config, Ports) -> Result<(), Failure>) -> Result<(), Failure> {
     let config = Config::load()?;
     let ports =
         Ports { clock: Arc::new(SystemClock::new()), entropy: Arc::new(SystemEntropy::new()) };
@@ -141,16 +162,7 @@ fn run(command: Command) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("the threads cannot be started ({error})")))?;
-    runtime.block_on(async {
-        match command {
-            Command::Serve => serve::run(config, ports).await,
-            Command::Migrate => migrate::run(&config).await,
-            Command::Operate(command) => {
-                operator::work(&config, ports, async |operator| operate(command, operator).await)
-                    .await
-            }
-        }
-    })
+    runtime.block_on(command(config, ports))
 }
 
 async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failure> {
@@ -158,6 +170,7 @@ async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failur
         Operate::Org(command) => org::run(command, operator).await,
         Operate::User(command) => user::run(command, operator).await,
         Operate::Grant(command) => grant::run(command, operator).await,
+        Operate::Key(command) => key::run(command, operator).await,
         Operate::Pay(command) => pay::run(command, operator).await,
         Operate::Explain(asked) => explain::run(asked, operator).await,
     }

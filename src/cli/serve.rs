@@ -10,8 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use super::output::{line, message};
-use crate::auth::{Auth, Ports};
-use crate::config::{Access, Config};
+use crate::auth::{Auth, Ports, StartError};
+use crate::config::{Access, Config, ConfigError, KeySource};
 
 pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
     let access = config.access.clone();
@@ -23,24 +23,30 @@ pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
         ));
     }
     let place = access.clone();
-    let rocket =
-        crate::rocket(config, ports).await?.attach(AdHoc::on_liftoff("say where", |rocket| {
-            let port = rocket.config().port;
-            Box::pin(async move { welcome(&place, port) })
-        }));
+    let key_is_a_setting = matches!(config.key, KeySource::Value(_));
+    let rocket = crate::rocket(config, ports).await.map_err(|error| match error {
+        StartError::Key(error) if key_is_a_setting => ConfigError::new(error.to_string()).into(),
+        other => Failure::from(other),
+    })?;
+    let rocket = rocket.attach(AdHoc::on_liftoff("say where", |rocket| {
+        let port = rocket.config().port;
+        Box::pin(async move { welcome(&place, port) })
+    }));
     let rocket =
         rocket.ignite().await.map_err(|error| Failure::Other(explain(&access, error.kind())))?;
     stop_at_sigterm(rocket.shutdown())?;
     let shutdown = &rocket.config().shutdown;
     let patience = Duration::from_secs((shutdown.grace + shutdown.mercy).into());
-    let db = rocket.state::<Auth>().map(|auth| auth.db.clone());
+    let auth = rocket.state::<Auth>();
+    let parts = auth.map(|auth| (auth.db.clone(), auth.housekeeping.clone()));
     // Reading the error's kind also keeps Rocket from panicking when the error is dropped.
     match rocket.launch().await.as_ref().map_err(Error::kind) {
         Ok(_) => {}
         Err(ErrorKind::Shutdown(requests, _)) => finish(requests, patience).await,
         Err(kind) => return Err(Failure::Other(explain(&access, kind))),
     }
-    if let Some(db) = db {
+    if let Some((db, housekeeping)) = parts {
+        housekeeping.stop().await;
         db.close().await;
     }
     Ok(())

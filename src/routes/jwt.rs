@@ -164,7 +164,7 @@ async fn read(request: &Request<'_>, mut data: Data<'_>) -> Result<Credentials, 
     Ok(credentials)
 }
 
-fn from_json(body: &[u8]) -> Result<Credentials, Error> {
+pub(super) fn from_json(body: &[u8]) -> Result<Credentials, Error> {
     const EXPECTED: Error =
         Error::BadRequest("Send one JSON object with the strings username and password");
     let mut object = parse_object(body).map_err(|_| EXPECTED)?;
@@ -193,7 +193,7 @@ fn permissions(perms: serde_json::Value) -> Result<Vec<Permission>, Error> {
 
 /// A form as the URL Standard parses it (section 5.1), but that a name may not stand twice and
 /// what is used must be UTF-8.
-fn from_form(body: &[u8]) -> Result<Credentials, Error> {
+pub(super) fn from_form(body: &[u8]) -> Result<Credentials, Error> {
     const EXPECTED: Error =
         Error::BadRequest("Send the form fields username and password once each, in UTF-8");
     let (mut username, mut password, mut code) = (None, None, None);

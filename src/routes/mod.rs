@@ -4,9 +4,12 @@ mod answer;
 mod bearer;
 mod body;
 mod factors;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grants;
 mod guard;
 mod health;
+mod jwks;
 mod jwt;
 mod me;
 mod openapi;
@@ -33,6 +36,7 @@ pub fn all() -> Vec<Route> {
         factors::routes(),
         grants::routes(),
         health::routes(),
+        jwks::routes(),
         jwt::routes(),
         me::routes(),
         openapi::routes(),
@@ -47,6 +51,8 @@ pub fn all() -> Vec<Route> {
 /// The routes that anybody may ask without a token. A test walks all others without one.
 pub const PUBLIC: &[(Method, &str)] = &[
     (Method::Get, "/"),
+    (Method::Get, "/.well-known/checkpoint-keys.json"),
+    (Method::Get, "/.well-known/jwks.json"),
     (Method::Get, "/assets/<version>/<file..>"),
     (Method::Post, "/jwt"),
     (Method::Get, "/live"),

@@ -16,7 +16,7 @@ use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
-use super::{answer, bearer, factors, grants, health, jwt, me, org, page, pay, users};
+use super::{answer, bearer, factors, grants, health, jwks, jwt, me, org, page, pay, users};
 use crate::error::{Error, Problem};
 use crate::service::schema;
 
@@ -51,6 +51,7 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         factors::renew_recovery_codes, factors::reset,
         org::get_org, org::change_org,
         health::live, health::ready,
+        jwks::token_keys, jwks::checkpoint_keys,
         openapi,
         page::index, page::asset,
     ),

@@ -10,6 +10,7 @@ pub mod export;
 pub mod factors;
 pub mod grants;
 pub mod import;
+pub mod keys;
 pub mod orgs;
 pub mod payroll;
 pub mod people;

@@ -60,6 +60,14 @@ pub enum Action {
     GiveGrant,
     /// A grant was ended.
     EndGrant,
+    /// A key was added, which verifies from then on.
+    AddKey,
+    /// A key was chosen to sign.
+    PromoteKey,
+    /// A key was retired, perhaps with its sessions.
+    RetireKey,
+    /// The configured key was replaced, under which all others are sealed.
+    ChangeRoot,
 }
 
 impl Action {
@@ -87,6 +95,10 @@ impl Action {
             Self::DemandSecondFactor => "demand_second_factor",
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
+            Self::AddKey => "add_key",
+            Self::PromoteKey => "promote_key",
+            Self::RetireKey => "retire_key",
+            Self::ChangeRoot => "change_root",
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod disclosure;
 pub mod factors;
 pub mod grants;
+pub mod keys;
 mod open;
 pub mod orgs;
 pub mod pay;
@@ -20,7 +21,7 @@ pub mod users;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-pub use open::OpenError;
+pub use open::{OpenError, folder_of, inspect, sqlite_files};
 
 /// The database could not do it. The text is for the log: it may name tables, never values that
 /// were bound.
@@ -198,7 +199,7 @@ macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* const $name: &str = $sql;)*
         #[cfg(test)]
-        pub(super) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+        pub(in crate::store) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
     };
 }
 use statements;

@@ -17,17 +17,19 @@ statements! {
     END = "UPDATE sessions SET ended_at = $3 \
            WHERE org = $1 AND session_id = $2 AND ended_at IS NULL";
     /// The session, its user and the grants that hold today, in one statement: a row a grant, or
-    /// one row without. No row at all: no live session of an enabled user.
+    /// one row without. No row at all: no live session of an enabled user, under a key that holds.
     FIND_LIVE = "SELECT s.created_at, s.expires_at, s.kind, s.kid, u.demo, o.access_version, \
                         u.password_expires_at, o.second_factor AS demanded, s.second_factor, \
                         g.grant_id, g.permission, g.reach_kind, g.reach_name, g.last_day \
                  FROM sessions s \
                  JOIN orgs o ON o.org = s.org \
                  JOIN users u ON u.org = s.org AND u.username = s.username \
+                 LEFT JOIN keys k ON k.kid = s.kid \
                  LEFT JOIN grants g ON g.org = u.org AND g.username = u.username \
                       AND g.ended_at IS NULL AND (g.last_day IS NULL OR g.last_day >= $5) \
                  WHERE s.org = $1 AND s.session_id = $2 AND s.username = $3 \
-                   AND s.ended_at IS NULL AND s.expires_at > $4 AND u.disabled_at IS NULL";
+                   AND s.ended_at IS NULL AND s.expires_at > $4 AND u.disabled_at IS NULL \
+                   AND k.revoked_at IS NULL";
 }
 
 /// A session that has not ended, of a user who is not disabled, with their grants of today.

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{audit, factors, grants, open, orgs, people, rates, sessions, users};
+use super::{audit, factors, grants, inspect, keys, open, orgs, people, rates, sessions, users};
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
@@ -13,6 +13,8 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         audit::STATEMENTS,
         factors::STATEMENTS,
         grants::STATEMENTS,
+        keys::STATEMENTS,
+        inspect::STATEMENTS,
         open::STATEMENTS,
         orgs::STATEMENTS,
         people::STATEMENTS,

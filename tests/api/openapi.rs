@@ -231,6 +231,9 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     for path in ["/", "/live", "/ready", "/openapi.json", "/me", "/bearer", "/pay", "/users"] {
         story.get(path, path).await;
     }
+    for path in ["/.well-known/jwks.json", "/.well-known/checkpoint-keys.json"] {
+        story.get(path, path).await;
+    }
     let page = story.get("/", "/").await;
     let unchanged = |path: &str, page: &Answer| {
         root.get(path).field("If-None-Match", page.field("ETag").unwrap())

@@ -4,9 +4,9 @@ mod demand;
 
 use std::time::Duration;
 
-use rocket::figment::Figment;
 use rocket::tokio::join;
 use serde_json::{Value, json};
+use stipend::auth::Sealer;
 use stipend::config::Secret;
 use stipend::entropy::SystemEntropy;
 
@@ -287,16 +287,28 @@ fn raw(base32: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn under_another_key_only_a_recovery_code_is_right() {
+async fn a_secret_that_another_key_sealed_is_worth_nothing_and_a_recovery_code_still_lets_in() {
     let app = org().await;
     let ann = enrol(&app, "acme/ann").await;
-    let (authenticator, recovery) = (ann.app.clone(), ann.recovery_codes.clone());
-    let other = Figment::new().merge(("jwt_secret", "another-key-Xq7-of-more-than-32-bytes!"));
-    let app = app.restarted_with(other).await;
-    let code = authenticator.code_at(app.clock.seconds() + 30);
-    assert_eq!(log_in(&app, "acme/ann", PASSWORD, &code).await.status, 401);
-    assert_eq!(app.anonymous().log_in("acme/ann", PASSWORD).await.status, 401);
-    assert_eq!(log_in(&app, "acme/ann", PASSWORD, &recovery[0]).await.status, 200);
+    let code = ann.app.code_at(app.clock.seconds() + 30);
+    // As `stipend key change-root --lost` leaves it.
+    let other = Sealer::new(&Secret::new("another-key-Xq7-of-more-than-32-bytes!".into())).unwrap();
+    let sealed = other.seal("totp:acme/ann", ann.app.secret(), &SystemEntropy::new()).unwrap();
+    let seal = async |sealed: &str| {
+        let sql = format!("UPDATE users SET totp_secret = '{sealed}' WHERE username = 'ann'");
+        app.database.execute(&sql).await;
+    };
+    for unreadable in [sealed.as_str(), "", "v1.AAAA"] {
+        seal(unreadable).await;
+        assert_eq!(log_in(&app, "acme/ann", PASSWORD, &code).await.status, 401);
+        assert_eq!(app.anonymous().log_in("acme/ann", PASSWORD).await.status, 401);
+    }
+    assert_eq!(log_in(&app, "acme/ann", PASSWORD, &ann.recovery_codes[0]).await.status, 200);
+    // The same secret under the server's own sealer is right: nothing else was wrong with it.
+    let sealer = &app.auth().sealer;
+    let own = sealer.seal("totp:acme/ann", ann.app.secret(), &SystemEntropy::new()).unwrap();
+    seal(&own).await;
+    assert_eq!(log_in(&app, "acme/ann", PASSWORD, &code).await.status, 200);
 }
 
 #[tokio::test]

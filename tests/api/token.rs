@@ -342,11 +342,3 @@ async fn r4_r5_r6_r7_a_token_comes_in_one_authorization_field_alone() {
     assert_eq!((head.status, head.body.len(), head.length), (200, 0, get.length));
     assert_eq!(head.field_names(), get.field_names());
 }
-
-#[tokio::test]
-async fn r19b_no_symmetric_key_is_published() {
-    let app = TestApp::new().await;
-    for path in ["/.well-known/jwks.json", "/jwks.json", "/.well-known/openid-configuration"] {
-        assert_eq!(app.anonymous().get(path).send().await.status, 404, "{path}");
-    }
-}

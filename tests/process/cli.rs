@@ -15,7 +15,7 @@ use crate::support::server::{Server, command};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-fn run(database: &TestDatabase, arguments: &[&str], input: &str) -> Output {
+pub(crate) fn run(database: &TestDatabase, arguments: &[&str], input: &str) -> Output {
     let mut child = command(database.folder.path(), &[("ROCKET_DATABASE_URL", &database.url)])
         .args(arguments)
         .stdin(Stdio::piped())
@@ -30,19 +30,19 @@ fn run(database: &TestDatabase, arguments: &[&str], input: &str) -> Output {
 }
 
 /// What a command that works writes to standard output.
-fn works(database: &TestDatabase, arguments: &[&str]) -> String {
+pub(crate) fn works(database: &TestDatabase, arguments: &[&str]) -> String {
     let output = run(database, arguments, "");
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// What a command that works writes to standard output, as JSON.
-fn json(database: &TestDatabase, arguments: &[&str]) -> Value {
+pub(crate) fn json(database: &TestDatabase, arguments: &[&str]) -> Value {
     serde_json::from_str(&works(database, &[arguments, &["--json"]].concat())).unwrap()
 }
 
 /// What a command that fails with an exit code writes to standard error; it writes no data.
-fn fails(database: &TestDatabase, code: i32, arguments: &[&str]) -> String {
+pub(crate) fn fails(database: &TestDatabase, code: i32, arguments: &[&str]) -> String {
     let output = run(database, arguments, "");
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
     assert!(output.stdout.is_empty(), "{arguments:?}: {}", said(&output));
@@ -55,7 +55,7 @@ fn add_user(database: &TestDatabase, arguments: &[&str]) {
     assert!(output.status.success(), "{}", said(&output));
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
@@ -114,9 +114,18 @@ async fn help_says_what_there_is_and_a_wrong_word_is_a_usage_error() {
     let database = TestDatabase::new().await;
     let help = run(&database, &["--help"], "");
     assert!(help.status.success());
-    for word in
-        ["serve", "migrate", "org", "user", "grant", "pay", "explain", "--version", "Exit codes"]
-    {
+    for word in [
+        "serve",
+        "migrate",
+        "org",
+        "user",
+        "grant",
+        "key",
+        "pay",
+        "explain",
+        "--version",
+        "Exit codes",
+    ] {
         assert!(said(&help).contains(word), "{word}");
     }
     let version = format!("stipend {}\n", env!("CARGO_PKG_VERSION"));

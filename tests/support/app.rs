@@ -41,6 +41,11 @@ impl TestClock {
         self.now().as_secs()
     }
 
+    /// Sets the clock, to seconds since 1970.
+    pub fn set(&self, seconds: i64) {
+        self.0.store(seconds.saturating_mul(1000), Ordering::SeqCst);
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
@@ -53,7 +58,7 @@ impl Clock for TestClock {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap())
+        Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap_or(0))
     }
 }
 

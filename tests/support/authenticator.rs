@@ -26,6 +26,11 @@ impl Authenticator {
         Self(bytes)
     }
 
+    /// The secret.
+    pub fn secret(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The code at a time in seconds (RFC 6238 section 4, RFC 4226 section 5.3).
     pub fn code_at(&self, seconds: i64) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.0);
