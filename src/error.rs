@@ -364,7 +364,8 @@ pub fn allow(methods: &[Method]) -> String {
 
 /// The first segments of the paths that speak JSON unless they are asked for something else. The
 /// contract's paths speak plain text.
-const JSON_PATHS: &[&str] = &[".well-known", "explain", "me", "openapi.json", "pay", "users"];
+const JSON_PATHS: &[&str] =
+    &[".well-known", "explain", "me", "openapi.json", "org", "pay", "users"];
 
 struct Told(&'static str);
 
@@ -476,7 +477,14 @@ impl From<Refused> for Error {
                 Self::Forbidden(refused.to_string())
             }
             Refused::NotFound => Self::NotFound,
-            Refused::Exists(_) | Refused::LastManager => Self::Conflict(refused.to_string()),
+            Refused::Exists(_) | Refused::LastManager | Refused::Hindered(_) => {
+                Self::Conflict(refused.to_string())
+            }
+            // Their token is good, so this is no 401: signing in again would not help.
+            Refused::NotProved(LogInError::WrongCredentials) => {
+                Self::Forbidden("the password or the code is wrong".to_owned())
+            }
+            Refused::NotProved(error) => error.into(),
             Refused::Stale(version) => Self::PreconditionFailed(version),
             Refused::Invalid(faults) => Self::Invalid(faults),
             Refused::Store(error) => error.into(),

@@ -23,7 +23,7 @@ export async function signIn(username, password) {
   forget();
   const answer = await ask("POST", "/jwt", { username, password });
   if (answer.status === 401) {
-    throw new Failure("credentials", "User name or password is incorrect.");
+    throw new Failure("credentials", "User name, password or code is incorrect.");
   }
   if (answer.status === 429) {
     throw busy(
@@ -91,12 +91,31 @@ export async function signOut() {
   }
 }
 
+/** Who the caller is, and how they stand with a second factor. */
+export function whoAmI() {
+  return act("GET", "/me");
+}
+
+/** Asks for what the caller may do about themselves; gives the answer's JSON, or null where it has
+ *  none. */
+export async function act(method, path, body) {
+  const answer = await ask(method, path, body);
+  if (answer.status === 401) {
+    const challenge = answer.headers.get("WWW-Authenticate") ?? "";
+    if (challenge.includes("insufficient_user_authentication")) {
+      throw new Failure("old", "You signed in too long ago for this. Sign out, and in again.");
+    }
+    throw new Failure("session", "Your session has ended. Sign in again.");
+  }
+  return answer.status === 204 ? null : read(answer);
+}
+
 /** Drops the token. */
 export function forget() {
   token = null;
 }
 
-async function ask(method, path, body) {
+async function ask(method, path, body, signedIn = true) {
   const headers = { Accept: "application/json" };
   if (body) headers["Content-Type"] = "application/json";
   if (token) headers.Authorization = `Bearer ${token}`;

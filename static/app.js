@@ -3,6 +3,7 @@
 import * as account from "./account.js";
 import { forget, signOut } from "./api.js";
 import { explain, showOnly, text } from "./dom.js";
+import * as factor from "./factor.js";
 import * as pay from "./pay.js";
 import * as signin from "./signin.js";
 

@@ -6,6 +6,7 @@ import { countDown, explain, isWaiting, text, wait } from "./dom.js";
 const form = document.getElementById("sign-in");
 const username = document.getElementById("username");
 const password = document.getElementById("password");
+const code = document.getElementById("code");
 const submit = document.getElementById("submit");
 const reveal = document.getElementById("reveal");
 const error = document.getElementById("sign-in-error");
@@ -28,7 +29,7 @@ export function onSignIn(done) {
     // Browsers offer to keep only what they know to be a password.
     showPassword(false);
     try {
-      const seconds = await signIn(name, password.value);
+      const seconds = await signIn(name, password.value, code.value);
       if (abandoned) {
         // Whoever finds the page now need not be the one who sent the form.
         await signOut();
@@ -46,6 +47,7 @@ export function onSignIn(done) {
         // There is nobody to tell.
       } else if (failure.kind === "credentials") {
         password.value = "";
+        code.value = "";
         refuse(failure.message, password);
       } else {
         refuse(explain(failure), submit);

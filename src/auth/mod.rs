@@ -12,6 +12,7 @@ mod password;
 mod root;
 mod seal;
 pub mod sealing;
+mod second_factor;
 mod throttle;
 mod token;
 
@@ -38,6 +39,9 @@ pub use keys::Keys;
 pub use password::{Gate, GateError, Verdict};
 pub use root::{KeyError, Root};
 pub use seal::Sealer;
+use second_factor::Challenge;
+pub use second_factor::{Code, InvalidCode, Proof, RECOVERY_CODES};
+pub(crate) use second_factor::{RecoveryCodes, SharedSecret};
 pub use throttle::{Throttle, Throttled};
 
 /// The two ports through which time and randomness come in.
@@ -100,6 +104,8 @@ pub struct Credentials {
     pub password: Secret<String>,
     /// The permissions that the token is to be narrowed to; none for all that the user holds.
     pub perms: Option<Vec<Permission>>,
+    /// A code of the second factor, if they gave one.
+    pub code: Option<Code>,
 }
 
 /// A new token, and what a client needs to know of it (RFC 6749 section 5.1).
@@ -113,11 +119,30 @@ pub struct Issued {
     pub perms: Vec<String>,
 }
 
+/// Somebody whose password, and code if they need one, are right.
+struct Admitted {
+    account: Account,
+    /// The hash that says so of the password.
+    hash: String,
+    /// What says so of the code.
+    proof: Proof,
+    attempt: Arc<Attempt>,
+}
+
+/// What somebody has to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The password, and a code, if they have a second factor.
+    Both,
+    /// The password: they have signed in with the code already, a short while ago.
+    Password,
+}
+
 /// Nobody was let in.
 #[derive(Debug, thiserror::Error)]
 pub enum LogInError {
-    /// No such user, a wrong password, one that was made for them and has expired, a disabled user,
-    /// a demo user outside demo mode: one answer.
+    /// No such user, a wrong password, one that was made for them and has expired, a missing, wrong or
+    /// used code, a disabled user, a demo user outside demo mode: one answer.
     #[error("user name or password is wrong")]
     WrongCredentials,
     /// Too many sign-ins have failed, of this name or from this network. Nobody looked at the
@@ -158,14 +183,6 @@ pub enum IdentifyError {
     Store(#[from] StoreError),
 }
 
-/// Somebody who knows an account's password.
-struct KnowsPassword {
-    account: Account,
-    /// The hash that says so.
-    hash: String,
-    attempt: Arc<Attempt>,
-}
-
 impl Auth {
     /// Reads the key, opens the database and its keys, and starts the hashing threads and the
     /// housekeeping.
@@ -202,6 +219,11 @@ impl Auth {
         self.max_sign_in_age
     }
 
+    /// Who issues tokens, as people know it.
+    pub fn issuer(&self) -> &str {
+        &self.tokens.issuer
+    }
+
     /// Lets a user in: opens a session, puts that on record, and issues its token.
     pub async fn log_in(
         &self,
@@ -209,18 +231,18 @@ impl Auth {
         origin: &Origin,
     ) -> Result<Issued, LogInError> {
         let wanted = credentials.perms.clone();
-        let KnowsPassword { account, hash, attempt } = self.verify(credentials, origin).await?;
-        // Whatever else is asked of somebody who knows the password ends here too where it is
-        // wrong: `refuse` counts it like a wrong password, and answers like one.
+        let Admitted { account, hash, proof, attempt } =
+            self.verify(credentials, Asked::Both, origin).await?;
         let now = self.ports.clock.now();
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
         let mut tx = self.db.begin().await?;
+        let is_spent = proof.spend(&mut tx, &account, now).await?;
         // Hashing takes a while: the user may have been disabled since, or the password changed.
         let is_current = users::hold_password(tx.access(), &account, &hash).await?;
         let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
         let Some((_, mut perms)) =
-            user.filter(|(user, _)| is_current && self.may_sign_in(user, now))
+            user.filter(|(user, _)| is_spent && is_current && self.may_sign_in(user, now))
         else {
             drop(tx);
             return Err(self.refuse(&attempt, Some(&account), origin).await);
@@ -236,13 +258,14 @@ impl Auth {
             perms: &perms,
             client: &origin.client,
             kid: key.kid(),
-            second_factor: false,
+            second_factor: proof.is_second_factor(),
             now,
             lifetime: self.tokens.ttl,
         };
         sessions::open(tx.access(), &session).await?;
         self.throttle.succeeded(tx.access(), &attempt, &account, now).await?;
-        let record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
+        let mut record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
+        record.detail.extend(proof.name().map(|name| ("second_factor".to_owned(), name.into())));
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
         attempt.forget();
@@ -253,19 +276,24 @@ impl Auth {
         Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
     }
 
-    /// The account whose password this is. Every failure takes the same steps and the same time.
+    /// The account whose password this is, and whose code. Every failure takes the same steps and
+    /// the same time.
     async fn verify(
         &self,
-        Credentials { username, password, .. }: Credentials,
+        Credentials { username, password, code, .. }: Credentials,
+        asked: Asked,
         origin: &Origin,
-    ) -> Result<KnowsPassword, LogInError> {
+    ) -> Result<Admitted, LogInError> {
         let account = Account::parse(&username, &self.default_org).ok();
         let mut reader = self.db.reader().await?;
         let clock = &self.ports.clock;
         let attempt = self.throttle.begin(&mut reader, account.as_ref(), origin, clock).await?;
-        let user = match &account {
-            Some(account) => users::find(reader.access(), account).await?,
-            None => None,
+        let (user, challenge) = match &account {
+            Some(account) => (
+                users::find(reader.access(), account).await?,
+                Some(Challenge::find(reader.access(), account, code).await?),
+            ),
+            None => (None, None),
         };
         drop(reader);
         let now = clock.now();
@@ -275,11 +303,19 @@ impl Auth {
             Ok(()) => self.gate.verify(password.clone(), stored, attempt.clone()).await?,
             Err(throttled) => Verdict::Throttled(throttled),
         };
+        let (verdict, proof) = match (&known, challenge) {
+            (Some((account, _)), Some(challenge)) if asked == Asked::Both => {
+                challenge.judge(verdict, account, &self.sealer, now)
+            }
+            _ => (verdict, Proof::NOTHING),
+        };
         match (known, verdict) {
-            (Some((account, hash)), Verdict::Right) => Ok(KnowsPassword { account, hash, attempt }),
+            (Some((account, hash)), Verdict::Right) => {
+                Ok(Admitted { account, hash, proof, attempt })
+            }
             (Some((account, hash)), Verdict::RightButWeak) => {
                 let hash = self.rehash(&account, password, hash).await;
-                Ok(KnowsPassword { account, hash, attempt })
+                Ok(Admitted { account, hash, proof, attempt })
             }
             (known, Verdict::Throttled(throttled)) => {
                 log_attempt("throttled", known.as_ref().map(|(account, _)| account), origin);
@@ -334,6 +370,19 @@ impl Auth {
 
     /// What a token says, by the keys in memory; they are read again for one that another node may
     /// have added just now.
+    /// Has somebody who is signed in say their password again, with all that slows guessing down;
+    /// gives the hash that says that it is right.
+    pub async fn prove_password(
+        &self,
+        caller: &Principal,
+        password: Secret<String>,
+        origin: &Origin,
+    ) -> Result<String, LogInError> {
+        let username = caller.account().to_string();
+        let credentials = Credentials { username, password, code: None, perms: None };
+        Ok(self.verify(credentials, Asked::Password, origin).await?.hash)
+    }
+
     async fn verify_token(&self, token: &str, now: Timestamp) -> Result<Verified, IdentifyError> {
         let ring = self.keys.ring();
         let verified = match token::verify(&ring, &self.tokens, token, now) {

@@ -65,7 +65,7 @@ enum Command {
 /// What the operator does to the database.
 #[derive(Subcommand)]
 enum Operate {
-    /// Add and list orgs
+    /// Add, list and set up orgs
     #[command(subcommand)]
     Org(org::Command),
     /// Add, list and change people: users, who sign in, and employees, who are paid

@@ -12,7 +12,7 @@ use crate::domain::{Line, OrgName, TeamName, TypedName, Username};
 use crate::policy::Manage;
 use crate::service::people::{self, Changes, Employee, NewPerson};
 use crate::service::shown::{GrantBody, PersonBody};
-use crate::service::{Precondition, Refused, asked, grants, orgs, passwords};
+use crate::service::{Precondition, Refused, asked, factors, grants, orgs, passwords};
 use crate::store::people::{Filter, Person};
 
 /// Add, list and change people: users, who sign in, and employees, who are paid
@@ -66,6 +66,15 @@ pub(super) enum Command {
     ///
     /// What counts against a network stays, and fades within half an hour.
     Unlock {
+        /// NAME in the default org, or ORG/NAME
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
+    },
+    /// Take the second factor off a user who has lost it, and end their sessions
+    ///
+    /// Their password alone lets them in then, and they choose another one first, since one beside
+    /// a second factor may be short.
+    ResetFactor {
         /// NAME in the default org, or ORG/NAME
         #[arg(value_parser = TypedName::parse)]
         name: TypedName,
@@ -146,6 +155,7 @@ pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(),
         }
         Command::SetPassword { name, password } => set_password(&name, password, operator).await,
         Command::Unlock { name } => unlock(&name, operator).await,
+        Command::ResetFactor { name } => reset_factor(&name, operator).await,
     }
 }
 
@@ -320,5 +330,15 @@ async fn unlock(name: &TypedName, operator: &Operator<'_>) -> Result<(), Failure
         true => format!("unlocked {account}"),
         false => format!("nothing held {account} back"),
     });
+    Ok(())
+}
+
+async fn reset_factor(name: &TypedName, operator: &Operator<'_>) -> Result<(), Failure> {
+    let account = name.account(&operator.default_org);
+    let allowed = operator.allow_recent::<Manage>(&account.org).await?;
+    factors::reset(operator.act, &allowed, &account.username)
+        .await
+        .map_err(missing("user", &account))?;
+    message(&format!("took the second factor off {account}, who is signed out everywhere"));
     Ok(())
 }

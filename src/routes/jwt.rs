@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::body;
 use super::guard::Authenticated;
 use super::query::form_decode;
-use crate::auth::{Auth, Credentials, Issued};
+use crate::auth::{Auth, Code, Credentials, Issued};
 use crate::config::Secret;
 use crate::domain::{LONGEST_PASSWORD, Permission};
 use crate::error::{Error, prefers_json};
@@ -36,6 +36,9 @@ struct LoginBody {
     /// What the token is to be narrowed to; without it, it gives all that the grants give.
     #[schema(value_type = Option<Vec<PermissionName>>, nullable = false)]
     perms: Option<Vec<String>>,
+    /// For who has turned a second factor on: six digits, or a recovery code.
+    #[schema(max_length = 64, nullable = false)]
+    code: Option<String>,
 }
 
 /// What a login by a form sends.
@@ -46,6 +49,9 @@ struct LoginForm {
     username: String,
     #[schema(max_length = 1024)]
     password: String,
+    /// For who has turned a second factor on: six digits, or a recovery code.
+    #[schema(max_length = 64, nullable = false)]
+    code: Option<String>,
 }
 
 /// A token.
@@ -167,7 +173,13 @@ pub(super) fn from_json(body: &[u8]) -> Result<Credentials, Error> {
     };
     let (username, password) = (take("username")?, Secret::new(take("password")?));
     let perms = object.remove("perms").map(permissions).transpose()?;
-    Ok(Credentials { username, password, perms })
+    let code = object.remove("code").map(|code| parse_code(code.as_str())).transpose()?;
+    Ok(Credentials { username, password, perms, code })
+}
+
+fn parse_code(text: Option<&str>) -> Result<Code, Error> {
+    const EXPECTED: Error = Error::BadRequest("A code is a string of 64 bytes at most");
+    text.and_then(|text| Code::parse(text).ok()).ok_or(EXPECTED)
 }
 
 /// The permissions that the token is to be narrowed to.
@@ -183,7 +195,7 @@ fn permissions(perms: serde_json::Value) -> Result<Vec<Permission>, Error> {
 pub(super) fn from_form(body: &[u8]) -> Result<Credentials, Error> {
     const EXPECTED: Error =
         Error::BadRequest("Send the form fields username and password once each, in UTF-8");
-    let (mut username, mut password) = (None, None);
+    let (mut username, mut password, mut code) = (None, None, None);
     for (n, field) in body.split(|byte| *byte == b'&').enumerate() {
         if n >= MOST_FIELDS {
             return Err(Error::BadRequest("A form has 100 fields at most"));
@@ -195,6 +207,7 @@ pub(super) fn from_form(body: &[u8]) -> Result<Credentials, Error> {
         let slot = match form_decode(name.unwrap_or_default()).as_deref() {
             Some("username") => &mut username,
             Some("password") => &mut password,
+            Some("code") => &mut code,
             _ => continue,
         };
         let value = form_decode(value.unwrap_or_default()).ok_or(EXPECTED)?;
@@ -203,5 +216,6 @@ pub(super) fn from_form(body: &[u8]) -> Result<Credentials, Error> {
         }
     }
     let (username, password) = username.zip(password).ok_or(EXPECTED)?;
-    Ok(Credentials { username, password: Secret::new(password), perms: None })
+    let code = code.map(|code| parse_code(Some(&code))).transpose()?;
+    Ok(Credentials { username, password: Secret::new(password), perms: None, code })
 }

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::service::people::{self, Whoami};
 use crate::service::schema::{Line, Moment, Name, PermissionName};
 use crate::service::shown::{ExplanationBody, GrantBody};
-use crate::service::{Act, explain};
+use crate::service::{Act, explain, factors};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![who_am_i, password::change_password, explain_sight]
@@ -40,6 +40,19 @@ struct Me {
     /// before. Null for a password of their own.
     #[schema(value_type = Option<Moment>, required)]
     password_expires: Option<String>,
+    #[schema(inline)]
+    second_factor: SecondFactor,
+}
+
+/// How the caller stands with a second factor.
+#[derive(Serialize, ToSchema)]
+struct SecondFactor {
+    /// Whether their sign-in takes a code.
+    on: bool,
+    /// How many recovery codes are left.
+    recovery_codes: i64,
+    /// Whether their org demands one for `manage` and `write`.
+    demanded: bool,
 }
 
 /// Who the caller is and what they may do.
@@ -55,6 +68,7 @@ pub(super) async fn who_am_i(
 ) -> Result<Answer, Error> {
     query.finish()?;
     let Whoami { person, held, password_expires_at } = people::whoami(act, &caller.0).await?;
+    let factor = factors::standing(act, &caller.0).await?;
     let mut perms: Vec<&str> = held.iter().map(|held| held.grant.permission.name()).collect();
     perms.sort_unstable();
     perms.dedup();
@@ -68,6 +82,11 @@ pub(super) async fn who_am_i(
         perms,
         grants: GrantBody::all(&held, today),
         password_expires: password_expires_at.map(|end| end.to_string()),
+        second_factor: SecondFactor {
+            on: factor.confirmed_at.is_some(),
+            recovery_codes: factor.codes_left,
+            demanded: factor.is_demanded(),
+        },
     })
 }
 

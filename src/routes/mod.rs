@@ -3,6 +3,7 @@
 mod answer;
 mod bearer;
 mod body;
+mod factors;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod grants;
@@ -12,6 +13,7 @@ mod jwks;
 mod jwt;
 mod me;
 mod openapi;
+mod org;
 mod page;
 mod parameters;
 mod path;
@@ -31,12 +33,14 @@ use crate::fairings;
 pub fn all() -> Vec<Route> {
     [
         bearer::routes(),
+        factors::routes(),
         grants::routes(),
         health::routes(),
         jwks::routes(),
         jwt::routes(),
         me::routes(),
         openapi::routes(),
+        org::routes(),
         page::routes(),
         pay::routes(),
         users::routes(),

@@ -16,7 +16,7 @@ use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
-use super::{answer, bearer, grants, health, jwks, jwt, me, page, pay, users};
+use super::{answer, bearer, factors, grants, health, jwks, jwt, me, org, page, pay, users};
 use crate::error::{Error, Problem};
 use crate::service::schema;
 
@@ -48,6 +48,9 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         users::list_people, users::add_person, users::get_person, users::change_person,
         users::set_password, users::unlock,
         grants::list_grants, grants::give_grant, grants::end_grant,
+        factors::make_secret, factors::confirm, factors::turn_off,
+        factors::renew_recovery_codes, factors::reset,
+        org::get_org, org::change_org,
         health::live, health::ready,
         jwks::token_keys, jwks::checkpoint_keys,
         openapi,

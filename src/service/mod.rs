@@ -7,6 +7,7 @@
 pub mod asked;
 pub mod explain;
 pub mod export;
+pub mod factors;
 pub mod grants;
 pub mod import;
 pub mod keys;
@@ -19,7 +20,7 @@ pub mod shown;
 
 use serde_json::{Map, Value};
 
-use crate::auth::{Gate, GateError, Ports};
+use crate::auth::{Gate, GateError, LogInError, Ports};
 use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::domain::Username;
@@ -91,6 +92,12 @@ pub enum Refused {
          without end"
     )]
     LastManager,
+    /// Something stands against it; the sentence says what to do first.
+    #[error("{0}")]
+    Hindered(&'static str),
+    /// Whoever is signed in did not prove again who they are.
+    #[error(transparent)]
+    NotProved(#[from] LogInError),
     /// It has changed since it was read; this is its version now.
     #[error("it has changed meanwhile: read it again")]
     Stale(i64),

@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 
 use super::people::holds_all_of;
 use super::{Act, Refused, members};
-use crate::auth::Verdict;
+use crate::auth::{Auth, LogInError};
 use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::domain::{Account, BadPassword, GoodPassword, Username};
@@ -98,6 +98,7 @@ pub async fn set(
 /// that asks goes on.
 pub async fn change_own(
     act: Act<'_>,
+    auth: &Auth,
     caller: &Recent<Principal>,
     old: Secret<String>,
     new: &Secret<String>,
@@ -108,7 +109,11 @@ pub async fn change_own(
     if new.is(&old) {
         return Err(Refused::invalid("new", BadPassword::Unchanged));
     }
-    let verified = verify_own(act, account, old).await?;
+    let verified = auth.prove_password(caller, old, act.origin).await;
+    let verified = verified.map_err(|error| match error {
+        LogInError::WrongCredentials => Refused::WrongPassword,
+        other => other.into(),
+    })?;
     let hash = act.hash(new.into_secret()).await?;
 
     let now = act.now();
@@ -130,33 +135,4 @@ pub async fn change_own(
     audit::append(tx.access(), &record).await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// The hash of the caller's password, if this is it. The one place where somebody who has signed in
-/// already is asked for their password.
-async fn verify_own(
-    act: Act<'_>,
-    account: &Account,
-    password: Secret<String>,
-) -> Result<String, Refused> {
-    let user = {
-        let mut reader = act.db.reader().await?;
-        users::find(reader.access(), account).await?
-    };
-    let stored = user
-        .filter(|user| !user.is_disabled() && !user.password_has_expired(act.now()))
-        .map(|user| user.password_hash);
-    match (act.gate.verify(password, stored.clone()).await?, stored) {
-        (Verdict::Right | Verdict::RightButWeak, Some(hash)) => Ok(hash),
-        _ => {
-            tracing::info!(
-                outcome = "refused",
-                user = %account,
-                client = act.origin.client,
-                request_id = act.origin.request_id,
-                "change of password"
-            );
-            Err(Refused::WrongPassword)
-        }
-    }
 }

@@ -48,6 +48,18 @@ pub enum Action {
     UnlockUser,
     /// A user changed their own password.
     ChangePassword,
+    /// A user made a secret for a second factor, which does not count yet.
+    MakeSecondFactor,
+    /// A user turned their second factor on.
+    TurnOnSecondFactor,
+    /// A user turned their second factor off.
+    TurnOffSecondFactor,
+    /// A user made other recovery codes.
+    MakeRecoveryCodes,
+    /// A user's second factor was taken off them by somebody else.
+    ResetSecondFactor,
+    /// An org was made to demand a second factor, or not to.
+    DemandSecondFactor,
     /// A grant was given.
     GiveGrant,
     /// A grant was ended.
@@ -81,6 +93,12 @@ impl Action {
             Self::SetPassword => "set_password",
             Self::UnlockUser => "unlock_user",
             Self::ChangePassword => "change_password",
+            Self::MakeSecondFactor => "make_second_factor",
+            Self::TurnOnSecondFactor => "turn_on_second_factor",
+            Self::TurnOffSecondFactor => "turn_off_second_factor",
+            Self::MakeRecoveryCodes => "make_recovery_codes",
+            Self::ResetSecondFactor => "reset_second_factor",
+            Self::DemandSecondFactor => "demand_second_factor",
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
             Self::AddKey => "add_key",

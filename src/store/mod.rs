@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod disclosure;
+pub mod factors;
 pub mod grants;
 pub mod keys;
 mod open;

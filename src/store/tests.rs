@@ -4,13 +4,16 @@ use std::io::Write;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{audit, grants, inspect, keys, open, orgs, people, rates, sessions, throttle, users};
+use super::{
+    audit, factors, grants, inspect, keys, open, orgs, people, rates, sessions, throttle, users,
+};
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
 fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         audit::STATEMENTS,
+        factors::STATEMENTS,
         grants::STATEMENTS,
         keys::STATEMENTS,
         inspect::STATEMENTS,

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod enrolment;
 mod jwt;
 
 mod access;
@@ -27,6 +28,7 @@ mod paging;
 mod passwords;
 mod pay;
 mod people;
+mod second_factor;
 mod step_up;
 mod teams;
 mod throttle;

@@ -12,6 +12,7 @@ mod support;
 
 mod access;
 mod account;
+mod factor;
 mod failure;
 mod page;
 mod safety;

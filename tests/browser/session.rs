@@ -25,7 +25,7 @@ async fn a_wrong_password_is_announced_and_clears_nothing_but_the_password() {
     let Some(page) = Page::open().await else { return };
     page.submit("twilio", "ahoy!");
     page.wait_for("#sign-in-error[role=alert]");
-    assert_eq!(page.text("#sign-in-error"), "User name or password is incorrect.");
+    assert_eq!(page.text("#sign-in-error"), "User name, password or code is incorrect.");
     let fields = page.browser.run(
         "return [username.value, password.value, password.type, document.activeElement.id,
                  password.getAttribute('aria-invalid'),

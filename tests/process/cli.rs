@@ -3,6 +3,7 @@
 mod passwords;
 mod pay;
 mod people;
+mod second_factor;
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;

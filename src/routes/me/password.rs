@@ -1,8 +1,10 @@
 //! `/me/password`: a user changes their own password.
 
+use rocket::State;
 use rocket::http::Status;
 use utoipa::ToSchema;
 
+use crate::auth::Auth;
 use crate::config::Secret;
 use crate::domain::{BadPassword, LONGEST_PASSWORD};
 use crate::error::Error;
@@ -37,13 +39,14 @@ pub(in crate::routes) async fn change_password(
     query: Query,
     object: Object,
     act: Act<'_>,
+    auth: &State<Auth>,
 ) -> Result<Status, Error> {
     query.finish()?;
     let mut members = object.0?;
     let old = members.text("old", parse);
     let new = members.text("new", parse);
     members.finish()?;
-    passwords::change_own(act, &caller, taken(old)?, &taken(new)?).await?;
+    passwords::change_own(act, auth, &caller, taken(old)?, &taken(new)?).await?;
     Ok(Status::NoContent)
 }
 
