@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{GateError, IdentifyError, LogInError};
-use crate::policy::{Denied, SignInTooOld};
+use crate::policy::{Denied, NotInPerson, SignInTooOld};
 use crate::service::{Fault, Refused};
 use crate::store::StoreError;
 use crate::store::disclosure::Withheld;
@@ -404,6 +404,12 @@ impl From<SignInTooOld> for Error {
     }
 }
 
+impl From<NotInPerson> for Error {
+    fn from(refused: NotInPerson) -> Self {
+        Self::Forbidden(refused.to_string())
+    }
+}
+
 impl From<Withheld> for Error {
     fn from(withheld: Withheld) -> Self {
         match withheld {
@@ -427,12 +433,14 @@ impl From<Refused> for Error {
             Refused::Denied(denied) => denied.into(),
             Refused::MoreThanHeld(_) => Self::Forbidden(refused.to_string()),
             Refused::NotFound => Self::NotFound,
-            Refused::Exists(_) | Refused::LastManager => Self::Conflict(refused.to_string()),
+            Refused::Exists(_) | Refused::LastManager | Refused::TooManyTokens => {
+                Self::Conflict(refused.to_string())
+            }
             Refused::Stale(version) => Self::PreconditionFailed(version),
             Refused::Invalid(faults) => Self::Invalid(faults),
             Refused::Store(error) => error.into(),
             Refused::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
-            Refused::Gate(_) | Refused::Entropy(_) => {
+            Refused::Gate(_) | Refused::Entropy(_) | Refused::Signing(_) => {
                 tracing::error!(error = %refused, "a change failed");
                 Self::Internal
             }
@@ -455,7 +463,7 @@ impl From<LogInError> for Error {
             LogInError::WrongCredentials => Self::WrongCredentials,
             LogInError::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
             LogInError::Store(error) => error.into(),
-            LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing => {
+            LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing(_) => {
                 tracing::error!(%error, "a login failed");
                 Self::Internal
             }

@@ -5,10 +5,14 @@
 
 mod crypto;
 mod keys;
+mod last_used;
 mod password;
 mod seal;
+mod signer;
 mod token;
+mod upkeep;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -21,16 +25,19 @@ use crate::store::sessions::{NewSession, Opener};
 use crate::store::{Db, OpenError, StoreError, sessions, users};
 
 pub use keys::{KeyError, Keys, Root};
+pub use last_used::LastUsed;
 pub use password::{Gate, GateError, Verdict};
 pub use seal::Sealer;
+pub use signer::{Signer, SigningError};
+pub use upkeep::Upkeep;
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
 pub struct Ports {
     /// What time it is.
-    pub clock: std::sync::Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
     /// Random bytes.
-    pub entropy: std::sync::Arc<dyn Entropy>,
+    pub entropy: Arc<dyn Entropy>,
 }
 
 /// Everything that it takes to let somebody in.
@@ -43,6 +50,8 @@ pub struct Auth {
     pub gate: Gate,
     /// Seals what the database must keep and nobody may read in a copy of it.
     pub sealer: Sealer,
+    /// When sessions were used, as far as that is not in the database yet.
+    pub last_used: Arc<LastUsed>,
     keys: Keys,
     tokens: Tokens,
     demo: bool,
@@ -105,8 +114,8 @@ pub enum LogInError {
     #[error(transparent)]
     Entropy(#[from] EntropyError),
     /// The token could not be signed.
-    #[error("the token could not be signed")]
-    Signing,
+    #[error(transparent)]
+    Signing(#[from] SigningError),
 }
 
 /// Nobody was identified.
@@ -130,7 +139,24 @@ impl Auth {
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
         let max_sign_in_age = config.access.max_sign_in_age;
-        Ok(Self { db, ports, gate, sealer, keys, tokens, demo, default_org, max_sign_in_age })
+        let last_used = Arc::default();
+        Ok(Self {
+            db,
+            ports,
+            gate,
+            sealer,
+            last_used,
+            keys,
+            tokens,
+            demo,
+            default_org,
+            max_sign_in_age,
+        })
+    }
+
+    /// What signs the tokens of new sessions.
+    pub fn signer(&self) -> Signer<'_> {
+        Signer::new(&self.keys, &self.tokens)
     }
 
     /// How long ago somebody may have signed in who changes who may do what.
@@ -147,6 +173,7 @@ impl Auth {
         let wanted = credentials.perms.clone();
         let (account, verified) = self.verify(credentials, origin).await?;
         let now = self.ports.clock.now();
+        let (signer, lifetime) = (self.signer(), self.tokens.ttl);
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
         let mut tx = self.db.begin().await?;
@@ -167,21 +194,19 @@ impl Auth {
             opener: Opener::LogIn,
             perms: &perms,
             client: &origin.client,
-            kid: self.keys.signing().kid(),
+            kid: signer.kid(),
             second_factor: false,
             now,
-            lifetime: self.tokens.ttl,
+            lifetime,
         };
         sessions::open(tx.access(), &session).await?;
         let record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
 
-        let token =
-            token::issue(&self.keys, &self.tokens, &account, &session_id, perms.clone(), now)
-                .map_err(|_| LogInError::Signing)?;
+        let token = signer.sign(&account, &session_id, perms.clone(), now, lifetime)?;
         log_attempt("let in", Some(&account), origin);
-        Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
+        Ok(Issued { token, expires_in: lifetime.as_secs(), perms })
     }
 
     /// The account whose password this is, and the hash that says so. Every failure takes the same
@@ -253,6 +278,7 @@ impl Auth {
                 .filter(|session| verified.lifetime <= session.lifetime)
                 .ok_or(IdentifyError::InvalidToken)?;
         let (account, session_id) = (verified.account, verified.session_id);
+        self.last_used.note(&account.org, &session_id, now);
         Ok(Principal::new(account, session_id, verified.perms, session.standing))
     }
 
@@ -265,6 +291,7 @@ impl Auth {
             sessions::end(tx.access(), account, session_id, now).await?;
         }
         let record = Record::of(account, caller.session_id(), Action::LogOut, now, origin);
+        let record = Record { token: caller.token_name(), ..record };
         audit::append(tx.access(), &record).await?;
         tx.commit().await
     }

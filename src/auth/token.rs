@@ -59,7 +59,7 @@ pub(super) struct Verified {
 #[error("the token is invalid or has expired")]
 pub(super) struct InvalidToken;
 
-/// Signs a token for a session that was opened at `now`.
+/// Signs a token for a session that was opened at `now` for so long.
 pub(super) fn issue(
     keys: &Keys,
     settings: &Tokens,
@@ -67,6 +67,7 @@ pub(super) fn issue(
     session_id: &str,
     perms: Vec<String>,
     now: Timestamp,
+    lifetime: Duration,
 ) -> Result<String, jsonwebtoken::errors::Error> {
     let key = keys.signing();
     let header = jsonwebtoken::Header {
@@ -79,7 +80,7 @@ pub(super) fn issue(
         org: account.org.as_str().into(),
         perms,
         iat: now.as_secs().into(),
-        exp: now.plus(settings.ttl).as_secs().into(),
+        exp: now.plus(lifetime).as_secs().into(),
         aud: settings.audience.as_str().into(),
         jti: session_id.into(),
         nbf: None,

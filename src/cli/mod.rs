@@ -12,6 +12,8 @@ mod output;
 mod password;
 mod pay;
 mod serve;
+mod session;
+mod token;
 mod user;
 mod values;
 
@@ -73,6 +75,12 @@ enum Operate {
     /// Show, record, import, export and sum up pay
     #[command(subcommand)]
     Pay(pay::Command),
+    /// List and end sessions: who is signed in, and from where
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Make, list and end machine tokens: sessions of a user's scripts
+    #[command(subcommand)]
+    Token(token::Command),
     /// Say whether somebody sees somebody's pay and why, and who else does
     Explain(explain::Explain),
 }
@@ -159,6 +167,8 @@ async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failur
         Operate::User(command) => user::run(command, operator).await,
         Operate::Grant(command) => grant::run(command, operator).await,
         Operate::Pay(command) => pay::run(command, operator).await,
+        Operate::Session(command) => session::run(command, operator).await,
+        Operate::Token(command) => token::run(command, operator).await,
         Operate::Explain(asked) => explain::run(asked, operator).await,
     }
 }

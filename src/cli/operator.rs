@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Failure, other};
-use crate::auth::{self, Gate, Ports, Root, Sealer, StartError};
-use crate::config::{Config, KeySource};
+use crate::auth::{self, Gate, Ports, Root, Sealer, Signer, StartError};
+use crate::config::{Config, KeySource, Tokens};
 use crate::domain::{Account, OrgName, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Principal, Recent, Right};
@@ -19,8 +19,8 @@ pub(super) struct Operator<'a> {
     pub act: Act<'a>,
     /// The org of a name without one.
     pub default_org: OrgName,
-    #[allow(dead_code, reason = "the commands about keys come next")]
     key: &'a KeySource,
+    tokens: &'a Tokens,
 }
 
 /// Opens the database for a command, and closes it again.
@@ -36,12 +36,12 @@ pub(super) async fn work(
     let gate = Gate::start(config.passwords).map_err(StartError::from)?;
     let db = Db::open(&config.database).await.map_err(StartError::from)?;
     let act = Act { db: &db, ports: &ports, gate: &gate, origin: &origin };
-    let done = command(&Operator { act, default_org, key: &config.key }).await;
+    let done =
+        command(&Operator { act, default_org, key: &config.key, tokens: &config.tokens }).await;
     db.close().await;
     done
 }
 
-#[allow(dead_code, reason = "the commands about keys come next")]
 impl Operator<'_> {
     /// The configured key. Read only by the commands that need it.
     pub(super) fn root(&self) -> Result<Root, Failure> {
@@ -49,7 +49,13 @@ impl Operator<'_> {
         Ok(root.map_err(StartError::from)?)
     }
 
+    /// What signs the tokens that commands make.
+    pub(super) fn signer(&self) -> Result<Signer<'_>, Failure> {
+        Ok(Signer::of(&self.root()?, self.tokens))
+    }
+
     /// What seals under the configured key.
+    #[allow(dead_code, reason = "the commands about keys come next")]
     pub(super) fn sealer(&self) -> Result<Sealer, Failure> {
         Ok(self.root()?.sealer().map_err(StartError::from)?)
     }

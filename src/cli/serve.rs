@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use super::output::{line, message};
-use crate::auth::{Auth, Ports};
+use crate::auth::{Auth, Ports, Upkeep};
 use crate::config::{Access, Config};
 
 pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
@@ -33,17 +33,41 @@ pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
     stop_at_sigterm(rocket.shutdown())?;
     let shutdown = &rocket.config().shutdown;
     let patience = Duration::from_secs((shutdown.grace + shutdown.mercy).into());
-    let db = rocket.state::<Auth>().map(|auth| auth.db.clone());
+    let auth = rocket.state::<Auth>();
+    let (db, upkeep) = (auth.map(|auth| auth.db.clone()), auth.map(Upkeep::of));
+    let stopping = rocket.shutdown();
+    let upkeep = upkeep.map(|upkeep| tokio::spawn(keep_up(upkeep, stopping.clone())));
     // Reading the error's kind also keeps Rocket from panicking when the error is dropped.
     match rocket.launch().await.as_ref().map_err(Error::kind) {
         Ok(_) => {}
         Err(ErrorKind::Shutdown(requests, _)) => finish(requests, patience).await,
         Err(kind) => return Err(Failure::Other(explain(&access, kind))),
     }
+    // Rocket has ended, for whichever reason, and with it the last request that notes anything.
+    stopping.notify();
+    if let Some(upkeep) = upkeep {
+        match upkeep.await {
+            Ok(upkeep) => upkeep.finish().await,
+            Err(error) => tracing::error!(%error, "the upkeep failed"),
+        }
+    }
     if let Some(db) = db {
         db.close().await;
     }
     Ok(())
+}
+
+/// How often it is looked for duties that are due.
+const UPKEEP: Duration = Duration::from_secs(20);
+
+/// Does the upkeep until the server stops, and gives back what is left to do after the last request.
+async fn keep_up(mut upkeep: Upkeep, mut shutdown: rocket::Shutdown) -> Upkeep {
+    loop {
+        upkeep.run().await;
+        if tokio::time::timeout(UPKEEP, &mut shutdown).await.is_ok() {
+            return upkeep;
+        }
+    }
 }
 
 /// Rocket gives up at once where it has stopped listening before it notices why, and also when the

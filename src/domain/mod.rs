@@ -8,4 +8,4 @@ mod user;
 pub use grant::{InvalidReach, Permission, Reach};
 pub use money::{InvalidMoney, Money, Total};
 pub use text::{InvalidLine, Line};
-pub use user::{Account, InvalidName, OrgName, TeamName, TypedName, Username};
+pub use user::{Account, InvalidName, OrgName, TeamName, TokenName, TypedName, Username};

@@ -14,6 +14,8 @@ mod parameters;
 mod path;
 mod pay;
 mod query;
+mod sessions;
+mod tokens;
 mod users;
 
 use rocket::http::{Header, Method, Status};
@@ -35,6 +37,8 @@ pub fn all() -> Vec<Route> {
         openapi::routes(),
         page::routes(),
         pay::routes(),
+        sessions::routes(),
+        tokens::routes(),
         users::routes(),
     ]
     .concat()

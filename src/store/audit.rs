@@ -48,6 +48,12 @@ pub enum Action {
     GiveGrant,
     /// A grant was ended.
     EndGrant,
+    /// A machine token was made: a session was opened for a script.
+    AddToken,
+    /// A session or a machine token was ended, other than by signing out.
+    EndSession,
+    /// All of a user's sessions and machine tokens were ended.
+    EndSessions,
 }
 
 impl Action {
@@ -69,6 +75,9 @@ impl Action {
             Self::SetPassword => "set_password",
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
+            Self::AddToken => "add_token",
+            Self::EndSession => "end_session",
+            Self::EndSessions => "end_sessions",
         }
     }
 }
@@ -93,6 +102,8 @@ pub struct Record<'a> {
     pub actor: &'a str,
     /// In which session; none on the command line.
     pub session_id: Option<&'a str>,
+    /// The name of the machine token that did it; none for a person. The detail names it as `token`.
+    pub token: Option<&'a str>,
     /// What.
     pub action: Action,
     /// By which permission.
@@ -121,6 +132,7 @@ impl<'a> Record<'a> {
             org: org.as_str(),
             actor,
             session_id: None,
+            token: None,
             action,
             permission: None,
             grants: Vec::new(),
@@ -157,6 +169,7 @@ impl<'a> Record<'a> {
             permission: Some(allowed.permission()),
             grants: allowed.visibility().grant_ids().collect(),
             subjects: Vec::new(),
+            token: allowed.principal().token_name(),
             ..Self::of(allowed.account(), allowed.principal().session_id(), action, at, origin)
         }
     }
@@ -218,7 +231,11 @@ async fn append_one(
     subjects: String,
 ) -> Result<(), StoreError> {
     let grants = (!record.grants.is_empty()).then(|| json_array(&record.grants));
-    let detail = serde_json::to_string(&record.detail)
+    let mut detail = record.detail.clone();
+    if let Some(token) = record.token {
+        detail.insert("token".into(), token.into());
+    }
+    let detail = serde_json::to_string(&detail)
         .map_err(|_| StoreError::Impossible("the detail of a record"))?;
     execute!(
         access,

@@ -155,6 +155,10 @@ async fn r25_a_character_that_no_text_has_is_no_failure_of_the_database() {
         (404, root.get("/pay/%00")),
         (404, root.get("/users/%00/grants")),
         (404, root.delete("/users/jdoe/grants/a%00b")),
+        (404, root.delete("/me/sessions/a%00b")),
+        (404, root.delete("/users/jdoe/sessions/a%00b")),
+        (400, root.get("/me/sessions?after=%00")),
+        (400, root.post("/me/tokens").json(body("name"))),
         (400, root.post("/users").json(body("username"))),
         (400, root.post("/users/jdoe/grants").json(body("reason"))),
         (400, root.post("/pay/jdoe").field("If-Match", "*").json(body("note"))),
@@ -238,6 +242,21 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     story.tell(Method::Delete, "/users/{name}/grants/{id}", end, 204).await;
     story.get(grants, "/users/ann/grants").await;
 
+    let token = json!({ "name": "ci", "until": "2026-12-31", "perms": ["read"] });
+    let made = story.tell(Method::Post, "/me/tokens", post("/me/tokens", token), 201).await;
+    story.get("/me/sessions", "/me/sessions?limit=1").await;
+    let end = root.delete(made.field("Location").unwrap());
+    story.tell(Method::Delete, "/me/sessions/{id}", end, 204).await;
+    let other = app.user("root").await;
+    let everywhere = other.delete("/me/sessions");
+    let theirs = "/users/{name}/sessions";
+    story.get(theirs, "/users/root/sessions").await;
+    let id = crate::sessions::id_of(&app.user("root").await);
+    let end = root.delete(&format!("/users/root/sessions/{id}"));
+    story.tell(Method::Delete, "/users/{name}/sessions/{id}", end, 204).await;
+    let end = root.delete("/users/ann/sessions");
+    story.tell(Method::Delete, theirs, end, 204).await;
+
     let rate = json!({ "effective_from": "2026-01-01", "amount": "3000", "currency": "USD" });
     let record = post("/pay/ann", rate).field("If-Match", "*");
     story.tell(Method::Post, "/pay/{name}", record, 201).await;
@@ -252,6 +271,7 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     let as_json = login().field("Accept", "application/json");
     story.tell(Method::Post, "/jwt", as_json, 200).await;
     story.tell(Method::Delete, "/jwt", root.delete("/jwt"), 204).await;
+    story.tell(Method::Delete, "/me/sessions", everywhere, 204).await;
 
     let document = Document::of(&app.client).await;
     let documented: BTreeSet<(String, String, String)> = document
