@@ -2,6 +2,7 @@
 
 mod pay;
 mod people;
+mod sessions;
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -113,9 +114,19 @@ async fn help_says_what_there_is_and_a_wrong_word_is_a_usage_error() {
     let database = TestDatabase::new().await;
     let help = run(&database, &["--help"], "");
     assert!(help.status.success());
-    for word in
-        ["serve", "migrate", "org", "user", "grant", "pay", "explain", "--version", "Exit codes"]
-    {
+    for word in [
+        "serve",
+        "migrate",
+        "org",
+        "user",
+        "grant",
+        "pay",
+        "session",
+        "token",
+        "explain",
+        "--version",
+        "Exit codes",
+    ] {
         assert!(said(&help).contains(word), "{word}");
     }
     let version = format!("stipend {}\n", env!("CARGO_PKG_VERSION"));
