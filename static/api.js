@@ -51,6 +51,40 @@ export async function listPay() {
   return { rows, given: timeOf(answer) };
 }
 
+/** The permissions that the caller's token gives them now, over somebody. */
+export async function listPermissions() {
+  const answer = await ask("GET", "/me");
+  const me = await readSigned(answer);
+  if (!Array.isArray(me?.perms)) throw unexpected(answer);
+  return me.perms;
+}
+
+/** The caller's live sessions and machine tokens, the newest first, and whether there are more. */
+export async function listSessions() {
+  const answer = await ask("GET", "/me/sessions");
+  const sessions = await readSigned(answer);
+  const good = (one) => typeof one?.id === "string" && typeof one.until === "string" && Array.isArray(one.perms);
+  if (!Array.isArray(sessions) || !sessions.every(good)) throw unexpected(answer);
+  return { sessions, more: answer.headers.has("Link") };
+}
+
+/** Ends a session or a machine token of the caller's, or all of them. */
+export async function endSession(id) {
+  await done(await ask("DELETE", `/me/sessions/${encodeURIComponent(id)}`));
+}
+
+export async function endAllSessions() {
+  await done(await ask("DELETE", "/me/sessions"));
+}
+
+/** Makes a machine token; gives it, and what it is. */
+export async function makeToken(name, until, perms) {
+  const answer = await ask("POST", "/me/tokens", { name, until, perms }, true);
+  const made = await readSigned(answer);
+  if (typeof made?.access_token !== "string") throw unexpected(answer);
+  return made;
+}
+
 /** Ends the session on the server. The token is gone from here whatever happens. */
 export async function signOut() {
   const ending = ask("DELETE", "/jwt");
@@ -67,10 +101,10 @@ export function forget() {
   token = null;
 }
 
-async function ask(method, path, body) {
+async function ask(method, path, body, signed = !body) {
   const headers = { Accept: "application/json" };
   if (body) headers["Content-Type"] = "application/json";
-  else headers.Authorization = `Bearer ${token}`;
+  if (signed) headers.Authorization = `Bearer ${token}`;
   try {
     return await fetch(path, {
       method,
@@ -84,6 +118,26 @@ async function ask(method, path, body) {
   } catch (error) {
     throw interrupted(error);
   }
+}
+
+/** An answer to whoever has signed in: not at all any more, or not lately enough for this. */
+async function readSigned(answer) {
+  await mustBeSignedIn(answer);
+  return read(answer);
+}
+
+async function done(answer) {
+  await mustBeSignedIn(answer);
+  if (!answer.ok) throw await failureOf(answer);
+}
+
+async function mustBeSignedIn(answer) {
+  if (answer.status !== 401) return;
+  const challenge = answer.headers.get("WWW-Authenticate") ?? "";
+  if (challenge.includes("insufficient_user_authentication")) {
+    throw new Failure("stale", "Your sign-in is too long ago for this. Sign out and in again, then repeat it.");
+  }
+  throw new Failure("session", "Your session has ended. Sign in again.");
 }
 
 async function read(answer) {

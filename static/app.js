@@ -3,10 +3,11 @@
 import { forget, signOut } from "./api.js";
 import { explain, showOnly, text } from "./dom.js";
 import * as pay from "./pay.js";
+import * as sessions from "./sessions.js";
 import * as signin from "./signin.js";
 
 const byId = (id) => document.getElementById(id);
-const views = [byId("sign-in-view"), byId("table-view")];
+const views = [byId("sign-in-view"), byId("table-view"), byId("sessions-view")];
 const notice = byId("notice");
 
 /** setTimeout takes 31 bits of milliseconds, and a session may be longer. */
@@ -18,12 +19,24 @@ function enter(username, seconds) {
   byId("who").textContent = username;
   byId("account").hidden = false;
   text(notice, "");
-  document.title = "Pay you may see · Stipend";
-  showOnly(byId("table-view"), views);
-  byId("table-title").focus();
+  showPay();
   expiresAt = Date.now() + seconds * 1000;
   leaveWhenExpired();
   pay.load(leave);
+}
+
+function showPay() {
+  sessions.clear();
+  document.title = "Pay you may see · Stipend";
+  showOnly(byId("table-view"), views);
+  byId("table-title").focus();
+}
+
+function showSessions() {
+  document.title = "Sessions and tokens · Stipend";
+  showOnly(byId("sessions-view"), views);
+  byId("sessions-title").focus();
+  sessions.load();
 }
 
 function leaveWhenExpired() {
@@ -42,6 +55,7 @@ function leave(sentence) {
   expiresAt = Infinity;
   forget();
   pay.clear();
+  sessions.clear();
   signin.clear();
   byId("who").textContent = "";
   byId("account").hidden = true;
@@ -53,6 +67,9 @@ function leave(sentence) {
 
 signin.onSignIn(enter);
 pay.connect(leave);
+sessions.connect(leave);
+byId("open-sessions").addEventListener("click", showSessions);
+byId("close-sessions").addEventListener("click", showPay);
 
 byId("sign-out").addEventListener("click", async () => {
   const ending = signOut();

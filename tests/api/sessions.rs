@@ -204,9 +204,9 @@ async fn r51_r52_whoever_manages_somebody_ends_their_sessions_and_nobody_else_do
                 _ => (404, 404, true, 404),
             };
             assert_eq!(told, expected, "{who} {whom}");
-            let is_out = expected.2 == false;
+            let is_out = !expected.2;
             assert_eq!(is_in(&other).await, !is_out, "{who} {whom}: everywhere");
-            if is_out && who != &format!("acme/{whom}") {
+            if is_out && who != format!("acme/{whom}") {
                 let listed = ids(found.json().as_array().unwrap());
                 assert!(one.ends_with(&listed[0]), "{who} {whom}: {listed:?}");
             }
