@@ -325,3 +325,37 @@ async fn the_rows_of_sessions_are_forgotten_90_days_after_they_are_over() {
     let recorded = format!("SELECT COUNT(*) FROM audit WHERE session_id = '{}'", id_of(&ended));
     assert_eq!(app.database.number(&recorded).await, 2, "what was done in it stays on record");
 }
+
+#[tokio::test]
+async fn r51_no_token_that_is_made_meanwhile_survives_the_end_of_everything() {
+    let app = orgs().await;
+    let boss = app.user("acme/boss").await;
+    let wanted = json!({ "name": "ci", "until": "2026-06-30", "perms": ["read"] }).to_string();
+    for n in 0..12 {
+        let ann = app.user("acme/ann").await;
+        let path = if n % 2 == 0 { "/me/sessions" } else { "/users/ann/sessions" };
+        let ender = if n % 2 == 0 { &ann } else { &boss };
+        let (made, ended) =
+            tokio::join!(ann.post("/me/tokens").json(&wanted).send(), ender.delete(path).send());
+        // The token was made first, and has ended too; or its maker was out already.
+        assert_eq!(ended.status, 204, "{ended:?}");
+        assert!([201, 401].contains(&made.status), "{made:?}");
+        let live = "SELECT COUNT(*) FROM sessions WHERE username = 'ann' AND ended_at IS NULL";
+        assert_eq!(app.database.number(live).await, 0, "{n}: {made:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_has_expired_is_not_ended_once_more() {
+    let app = orgs().await;
+    let old = app.user("acme/ann").await;
+    app.clock.advance(Duration::from_secs(24 * 3600));
+    let ann = app.user("acme/ann").await;
+    assert_eq!(ann.delete(&format!("/me/sessions/{}", id_of(&old))).send().await.status, 204);
+    let ended = "SELECT COUNT(*) FROM sessions WHERE ended_at IS NOT NULL";
+    assert_eq!(app.database.number(ended).await, 0);
+    assert_eq!(ann.delete("/me/sessions").send().await.status, 204);
+    assert_eq!(app.database.number(ended).await, 1, "nor by ending all");
+    let records = "SELECT COUNT(*) FROM audit WHERE action LIKE 'end_session%'";
+    assert_eq!(app.database.number(records).await, 1);
+}
