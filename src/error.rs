@@ -12,8 +12,8 @@ use rocket::{Request, Response, response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{GateError, IdentifyError, LogInError};
-use crate::policy::{Denied, SignInTooOld};
+use crate::auth::{GateError, IdentifyError, LogInError, SigningError};
+use crate::policy::{Denied, NotInPerson, SignInTooOld};
 use crate::service::{Fault, Refused};
 use crate::store::StoreError;
 use crate::store::disclosure::Withheld;
@@ -452,6 +452,12 @@ impl From<SignInTooOld> for Error {
     }
 }
 
+impl From<NotInPerson> for Error {
+    fn from(refused: NotInPerson) -> Self {
+        Self::Forbidden(refused.to_string())
+    }
+}
+
 impl From<Withheld> for Error {
     fn from(withheld: Withheld) -> Self {
         match withheld {
@@ -477,9 +483,10 @@ impl From<Refused> for Error {
                 Self::Forbidden(refused.to_string())
             }
             Refused::NotFound => Self::NotFound,
-            Refused::Exists(_) | Refused::LastManager | Refused::Hindered(_) => {
-                Self::Conflict(refused.to_string())
-            }
+            Refused::Exists(_)
+            | Refused::LastManager
+            | Refused::TooManyTokens
+            | Refused::Hindered(_) => Self::Conflict(refused.to_string()),
             // Their token is good, so this is no 401: signing in again would not help.
             Refused::NotProved(LogInError::WrongCredentials) => {
                 Self::Forbidden("the password or the code is wrong".to_owned())
@@ -489,7 +496,8 @@ impl From<Refused> for Error {
             Refused::Invalid(faults) => Self::Invalid(faults),
             Refused::Store(error) => error.into(),
             Refused::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
-            Refused::Gate(_) | Refused::Entropy(_) => {
+            Refused::Signing(SigningError::Store(error)) => error.into(),
+            Refused::Gate(_) | Refused::Entropy(_) | Refused::Signing(_) => {
                 tracing::error!(error = %refused, "a change failed");
                 Self::Internal
             }
@@ -513,7 +521,8 @@ impl From<LogInError> for Error {
             LogInError::Throttled(throttled) => Self::TooManyFailures(throttled.seconds),
             LogInError::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
             LogInError::Store(error) => error.into(),
-            LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing => {
+            LogInError::Signing(SigningError::Store(error)) => error.into(),
+            LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing(_) => {
                 tracing::error!(%error, "a login failed");
                 Self::Internal
             }

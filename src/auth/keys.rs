@@ -303,12 +303,16 @@ pub async fn add(
 
 /// No token can be signed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SigningError {
+pub enum SigningError {
+    /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No key signs, or the one that does cannot be opened: the log says which.
     #[error("no key signs")]
     NoKey,
+    /// The key did not sign.
+    #[error("the token could not be signed")]
+    Failed,
 }
 
 /// The ring of this process.

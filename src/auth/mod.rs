@@ -8,19 +8,21 @@ mod crypto;
 pub mod fuzzing;
 mod housekeeping;
 pub mod keys;
+mod last_used;
 mod password;
 mod root;
 mod seal;
 pub mod sealing;
 mod second_factor;
+mod signer;
 mod throttle;
 mod token;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use housekeeping::House;
-use keys::SigningError;
 use sealing::Asking;
 use throttle::Attempt;
 use token::{InvalidToken, Verified};
@@ -35,14 +37,17 @@ use crate::store::sessions::{NewSession, Opener};
 use crate::store::{Db, OpenError, StoreError, sessions, users};
 
 pub use housekeeping::Housekeeping;
-pub use keys::Keys;
+pub use keys::{Keys, SigningError};
+pub use last_used::LastUsed;
 pub use password::{Gate, GateError, Verdict};
 pub use root::{KeyError, Root};
 pub use seal::Sealer;
 use second_factor::Challenge;
 pub use second_factor::{Code, InvalidCode, Proof, RECOVERY_CODES};
 pub(crate) use second_factor::{RecoveryCodes, SharedSecret};
+pub use signer::{Signer, SigningKey};
 pub use throttle::{Throttle, Throttled};
+pub use upkeep::Upkeep;
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
@@ -69,6 +74,8 @@ pub struct Auth {
     pub housekeeping: Arc<Housekeeping>,
     /// What slows the guessing of passwords down.
     pub throttle: Throttle,
+    /// When sessions were used, as far as that is not in the database yet.
+    pub last_used: Arc<LastUsed>,
     tokens: Tokens,
     demo: bool,
     default_org: OrgName,
@@ -159,17 +166,8 @@ pub enum LogInError {
     #[error(transparent)]
     Entropy(#[from] EntropyError),
     /// The token could not be signed.
-    #[error("the token could not be signed")]
-    Signing,
-}
-
-impl From<SigningError> for LogInError {
-    fn from(error: SigningError) -> Self {
-        match error {
-            SigningError::Store(error) => error.into(),
-            SigningError::NoKey => Self::Signing,
-        }
-    }
+    #[error(transparent)]
+    Signing(#[from] SigningError),
 }
 
 /// Nobody was identified.
@@ -197,7 +195,13 @@ impl Auth {
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
         let throttle = Throttle::new(&sealer);
         let max_sign_in_age = config.access.max_sign_in_age;
-        let house = House { db: db.clone(), ports: ports.clone(), keys: keys.clone() };
+        let last_used = Arc::default();
+        let house = House {
+            db: db.clone(),
+            ports: ports.clone(),
+            keys: keys.clone(),
+            upkeep: Upkeep::new(&db, &ports, &last_used).into(),
+        };
         let housekeeping = Arc::new(Housekeeping::start(house));
         Ok(Self {
             db,
@@ -207,11 +211,17 @@ impl Auth {
             sealer,
             keys,
             housekeeping,
+            last_used,
             tokens,
             demo,
             default_org,
             max_sign_in_age,
         })
+    }
+
+    /// What signs the tokens of new sessions.
+    pub fn signer(&self) -> Signer<'_> {
+        Signer::new(&self.keys, &self.tokens)
     }
 
     /// How long ago somebody may have signed in who changes who may do what.
@@ -234,6 +244,7 @@ impl Auth {
         let Admitted { account, hash, proof, attempt } =
             self.verify(credentials, Asked::Both, origin).await?;
         let now = self.ports.clock.now();
+        let lifetime = self.tokens.ttl;
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
         let mut tx = self.db.begin().await?;
@@ -250,7 +261,7 @@ impl Auth {
         if let Some(wanted) = wanted {
             perms.retain(|held| wanted.iter().any(|permission| permission.name() == held));
         }
-        let key = self.keys.signing(tx.access(), now).await?;
+        let key = self.signer().key(tx.access(), now).await?;
         let session = NewSession {
             session_id: &session_id,
             account: &account,
@@ -260,7 +271,7 @@ impl Auth {
             kid: key.kid(),
             second_factor: proof.is_second_factor(),
             now,
-            lifetime: self.tokens.ttl,
+            lifetime,
         };
         sessions::open(tx.access(), &session).await?;
         self.throttle.succeeded(tx.access(), &attempt, &account, now).await?;
@@ -270,10 +281,9 @@ impl Auth {
         tx.commit().await?;
         attempt.forget();
 
-        let token = token::issue(&key, &self.tokens, &account, &session_id, perms.clone(), now)
-            .map_err(|_| LogInError::Signing)?;
+        let token = key.sign(&account, &session_id, perms.clone(), now, lifetime)?;
         log_attempt("let in", Some(&account), origin);
-        Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
+        Ok(Issued { token, expires_in: lifetime.as_secs(), perms })
     }
 
     /// The account whose password this is, and whose code. Every failure takes the same steps and
@@ -410,6 +420,7 @@ impl Auth {
                 .filter(|session| session.kid.as_ref().is_none_or(|kid| *kid == verified.kid))
                 .ok_or(IdentifyError::InvalidToken)?;
         let (account, session_id) = (verified.account, verified.session_id);
+        self.last_used.note(&account.org, &session_id, now);
         Ok(Principal::new(account, session_id, verified.perms, session.standing))
     }
 
@@ -422,6 +433,7 @@ impl Auth {
             sessions::end(tx.access(), account, session_id, now).await?;
         }
         let record = Record::of(account, caller.session_id(), Action::LogOut, now, origin);
+        let record = Record { token: caller.token_name(), ..record };
         audit::append(tx.access(), &record).await?;
         tx.commit().await
     }

@@ -14,6 +14,8 @@ mod output;
 mod password;
 mod pay;
 mod serve;
+mod session;
+mod token;
 mod user;
 mod values;
 
@@ -80,6 +82,12 @@ enum Operate {
     /// Show, record, import, export and sum up pay
     #[command(subcommand)]
     Pay(pay::Command),
+    /// List and end sessions: who is signed in, and from where
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Make, list and end machine tokens: sessions of a user's scripts
+    #[command(subcommand)]
+    Token(token::Command),
     /// Say whether somebody sees somebody's pay and why, and who else does
     Explain(explain::Explain),
 }
@@ -172,6 +180,8 @@ async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failur
         Operate::Grant(command) => grant::run(command, operator).await,
         Operate::Key(command) => key::run(command, operator).await,
         Operate::Pay(command) => pay::run(command, operator).await,
+        Operate::Session(command) => session::run(command, operator).await,
+        Operate::Token(command) => token::run(command, operator).await,
         Operate::Explain(asked) => explain::run(asked, operator).await,
     }
 }

@@ -11,7 +11,7 @@ use rocket::{Ignite, Rocket, Sentinel};
 use crate::auth::Auth;
 use crate::error::Error;
 use crate::fairings::Context;
-use crate::policy::{Allowed, Principal, Recent, Right};
+use crate::policy::{Allowed, InPerson, Principal, Recent, Right};
 use crate::service::Act;
 
 #[rocket::async_trait]
@@ -87,13 +87,34 @@ impl<P: Right> Sentinel for Allowed<P> {
     }
 }
 
-/// Somebody whose token is valid, and who signed in lately.
+/// A person whose token is valid, and no script of theirs.
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for InPerson {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        match identify(request).await.and_then(|(principal, _)| Ok(principal.in_person()?)) {
+            Ok(person) => Outcome::Success(person),
+            Err(error) => refuse(error, request),
+        }
+    }
+}
+
+impl Sentinel for InPerson {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Auth>().is_none()
+    }
+}
+
+/// Somebody whose token is valid, and who signed in lately. A script, which cannot, is told that it
+/// is one.
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Recent<Principal> {
     type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
         let recent = identify(request).await.and_then(|(principal, auth)| {
+            principal.clone().in_person()?;
             Ok(principal.recent(auth.ports.clock.now(), auth.max_sign_in_age())?)
         });
         match recent {

@@ -19,6 +19,8 @@ mod parameters;
 mod path;
 mod pay;
 mod query;
+mod sessions;
+mod tokens;
 mod users;
 
 use rocket::http::{Header, Method, Status};
@@ -43,6 +45,8 @@ pub fn all() -> Vec<Route> {
         org::routes(),
         page::routes(),
         pay::routes(),
+        sessions::routes(),
+        tokens::routes(),
         users::routes(),
     ]
     .concat()

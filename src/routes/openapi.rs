@@ -16,7 +16,9 @@ use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
-use super::{answer, bearer, factors, grants, health, jwks, jwt, me, org, page, pay, users};
+use super::{
+    answer, bearer, factors, grants, health, jwks, jwt, me, org, page, pay, sessions, tokens, users,
+};
 use crate::error::{Error, Problem};
 use crate::service::schema;
 
@@ -45,6 +47,9 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         pay::sum_pay, pay::import_pay, pay::get_history, pay::record_pay,
         me::who_am_i, me::explain_sight,
         me::password::change_password,
+        sessions::list_own_sessions, sessions::end_own_session, sessions::end_own_sessions,
+        sessions::list_sessions, sessions::end_session, sessions::end_sessions,
+        tokens::make_token,
         users::list_people, users::add_person, users::get_person, users::change_person,
         users::set_password, users::unlock,
         grants::list_grants, grants::give_grant, grants::end_grant,
@@ -59,6 +64,7 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
     components(schemas(
         Problem, schema::Name, schema::Day, schema::Moment, schema::Line, schema::PermissionName,
         schema::GrantReach, schema::Amount, schema::Currency, schema::Salary, schema::Cursor,
+        schema::TokenPermission, schema::End,
     )),
     modifiers(&Bearer, &Refusals),
 )]

@@ -72,6 +72,12 @@ pub enum Action {
     RetireKey,
     /// The configured key was replaced, under which all others are sealed.
     ChangeRoot,
+    /// A machine token was made: a session was opened for a script.
+    AddToken,
+    /// A session or a machine token was ended, other than by signing out.
+    EndSession,
+    /// All of a user's sessions and machine tokens were ended.
+    EndSessions,
 }
 
 impl Action {
@@ -105,6 +111,9 @@ impl Action {
             Self::PromoteKey => "promote_key",
             Self::RetireKey => "retire_key",
             Self::ChangeRoot => "change_root",
+            Self::AddToken => "add_token",
+            Self::EndSession => "end_session",
+            Self::EndSessions => "end_sessions",
         }
     }
 }
@@ -129,6 +138,8 @@ pub struct Record<'a> {
     pub actor: &'a str,
     /// In which session; none on the command line.
     pub session_id: Option<&'a str>,
+    /// The name of the machine token that did it; none for a person. The detail names it as `token`.
+    pub token: Option<&'a str>,
     /// What.
     pub action: Action,
     /// By which permission.
@@ -157,6 +168,7 @@ impl<'a> Record<'a> {
             org: org.as_str(),
             actor,
             session_id: None,
+            token: None,
             action,
             permission: None,
             grants: Vec::new(),
@@ -193,6 +205,7 @@ impl<'a> Record<'a> {
             permission: Some(allowed.permission()),
             grants: allowed.visibility().grant_ids().collect(),
             subjects: Vec::new(),
+            token: allowed.principal().token_name(),
             ..Self::of(allowed.account(), allowed.principal().session_id(), action, at, origin)
         }
     }
@@ -254,7 +267,11 @@ async fn append_one(
     subjects: String,
 ) -> Result<(), StoreError> {
     let grants = (!record.grants.is_empty()).then(|| json_array(&record.grants));
-    let detail = serde_json::to_string(&record.detail)
+    let mut detail = record.detail.clone();
+    if let Some(token) = record.token {
+        detail.insert("token".into(), token.into());
+    }
+    let detail = serde_json::to_string(&detail)
         .map_err(|_| StoreError::Impossible("the detail of a record"))?;
     execute!(
         access,

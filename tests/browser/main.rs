@@ -17,4 +17,5 @@ mod failure;
 mod page;
 mod safety;
 mod session;
+mod sessions;
 mod table;
