@@ -386,7 +386,8 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the database failed");
         match error {
-            StoreError::Database(_) => Self::Unavailable,
+            StoreError::Database(_) | StoreError::Unrecorded(_) => Self::Unavailable,
+            StoreError::Full => Self::Busy(RETRY_AFTER),
             StoreError::Impossible(_) => Self::Internal,
         }
     }

@@ -16,6 +16,7 @@ pub mod pay;
 pub mod people;
 mod proof;
 pub mod rates;
+mod recorder;
 pub mod sessions;
 mod sets;
 mod trail;
@@ -24,6 +25,7 @@ pub mod users;
 use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
+use tokio::sync::OwnedSemaphorePermit;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 pub use open::OpenError;
@@ -37,6 +39,12 @@ pub enum StoreError {
     /// The database did not answer, is full, or is locked: the same may work later.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// The record could not be written, for a reason that is on the log: the same may work later.
+    #[error("a record was not written: {0}")]
+    Unrecorded(String),
+    /// Too many records wait to be written.
+    #[error("too many records wait to be written")]
+    Full,
     /// A value that the schema should have kept out.
     #[error("the database holds an impossible value in {0}")]
     Impossible(&'static str),
@@ -45,7 +53,7 @@ pub enum StoreError {
 /// The database.
 #[derive(Clone, Debug)]
 pub enum Db {
-    /// An SQLite file. One connection writes, so that writers queue here and not on a lock.
+    /// An SQLite file. One writes at a time, so that writers queue here and not on a lock.
     Sqlite {
         /// Read from by many.
         readers: SqlitePool,
@@ -86,7 +94,10 @@ impl Db {
     /// write lock at once, since a reader that turns writer can only fail.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { writer, trail, .. } => {
+                let turn = trail.turn().await?;
+                Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, Some(turn))
+            }
             Self::Postgres { pool, .. } => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -96,15 +107,16 @@ impl Db {
     pub async fn snapshot(&self) -> Result<Tx, StoreError> {
         const REPEATABLE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         Ok(match self {
-            Self::Sqlite { snapshots, .. } => Tx::Sqlite(snapshots.begin().await?),
+            Self::Sqlite { snapshots, .. } => Tx::Sqlite(snapshots.begin().await?, None),
             Self::Postgres { snapshots, .. } => {
                 Tx::Postgres(snapshots.begin_with(REPEATABLE).await?)
             }
         })
     }
 
-    /// Closes every connection, after what is under way on it.
+    /// Closes every connection, after what is under way on it, and all that waits to be recorded.
     pub async fn close(&self) {
+        self.trail().recorder.stop().await;
         match self {
             Self::Sqlite { readers, writer, snapshots, .. } => {
                 snapshots.close().await;
@@ -141,8 +153,8 @@ impl Reader {
 /// A transaction that may write; dropped without [`Tx::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub enum Tx {
-    /// On SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
+    /// On SQLite, and, where it may write, the process's turn to do so.
+    Sqlite(Transaction<'static, Sqlite>, Option<OwnedSemaphorePermit>),
     /// On PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
 }
@@ -151,7 +163,7 @@ impl Tx {
     /// What data functions take.
     pub fn access(&mut self) -> Access<'_> {
         match self {
-            Self::Sqlite(transaction) => Access::Sqlite(transaction),
+            Self::Sqlite(transaction, _) => Access::Sqlite(transaction),
             Self::Postgres(transaction) => Access::Postgres(transaction),
         }
     }
@@ -159,7 +171,7 @@ impl Tx {
     /// Makes it durable: when this returns, the changes survive a loss of power.
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Sqlite(transaction, _turn) => transaction.commit().await?,
             Self::Postgres(transaction) => transaction.commit().await?,
         }
         Ok(())

@@ -39,7 +39,7 @@ statements! {
 
 /// That a session is alive at a time, its user not disabled, and what they may do in the org as it
 /// was; and, where an answer was kept in memory, that it is what would be answered now.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Proof(String, String, String, i64, i64, i64);
 
 impl Proof {
@@ -54,10 +54,22 @@ impl Proof {
     }
 }
 
+impl Proof {
+    /// What it says, whenever.
+    pub(super) fn what(&self) -> (&str, &str, &str, i64, i64) {
+        let Self(org, session_id, username, _, access_version, pay_version) = self;
+        (org, session_id, username, *access_version, *pay_version)
+    }
+
+    /// Makes it say the same of the later of two times: a session that is alive then was before.
+    pub(super) fn at_latest(&mut self, other: &Self) {
+        self.3 = self.3.max(other.3);
+    }
+}
+
 /// Proofs as the statements take them.
-pub(super) fn json<'a>(proofs: impl Iterator<Item = &'a Proof>) -> Result<String, StoreError> {
-    let proofs: Vec<&Proof> = proofs.collect();
-    serde_json::to_string(&proofs).map_err(|_| StoreError::Impossible("a proof"))
+pub(super) fn json(proofs: &[Proof]) -> Result<String, StoreError> {
+    serde_json::to_string(proofs).map_err(|_| StoreError::Impossible("a proof"))
 }
 
 /// The positions of those that do not hold.
