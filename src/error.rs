@@ -12,7 +12,7 @@ use rocket::{Request, Response, response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{GateError, IdentifyError, LogInError};
+use crate::auth::{ClaimError, GateError, IdentifyError, LogInError};
 use crate::policy::{Denied, SignInTooOld};
 use crate::service::{Fault, Refused};
 use crate::store::StoreError;
@@ -446,6 +446,15 @@ impl From<IdentifyError> for Error {
         match error {
             IdentifyError::InvalidToken => Self::InvalidToken,
             IdentifyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ClaimError> for Error {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Identify(error) => error.into(),
+            ClaimError::Denied(denied) => denied.into(),
         }
     }
 }

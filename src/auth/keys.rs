@@ -1,115 +1,65 @@
-//! The keys that sign and verify tokens.
+//! The ring: the keys that sign and verify, in memory, as the database has them.
 //!
-//! The bytes of the key's text are the HMAC key, so that any JWT library verifies with that text.
+//! A token's `kid` is looked up here by exact match and nowhere else. The key decides the algorithm.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use ring::digest;
+use ring::signature::{Ed25519KeyPair, KeyPair};
 
-use super::{Sealer, crypto};
-use crate::config::{KeySource, Secret};
-use crate::entropy::Entropy;
+use super::crypto;
+use super::root::random_text;
+use super::seal::Sealer;
+use crate::clock::Timestamp;
+use crate::config::Secret;
+use crate::domain::{KeyAlgorithm, Purpose};
+use crate::entropy::{Entropy, EntropyError};
+use crate::store::keys::{self as store, KeyRecord, NewKey};
+use crate::store::{Access, Db, StoreError};
 
-/// An HS256 key is at least as long as its hash (RFC 7518 section 3.2).
-const LEAST_BYTES: usize = 32;
-/// A text of 32 random bytes has far more different characters than this, in any encoding.
-const LEAST_DIFFERENT_BYTES: usize = 10;
+/// How long a retired key verifies at least: a login that was under way when it was retired may open
+/// a session for it after that.
+pub const GRACE: Duration = Duration::from_secs(60);
 
-/// Keys of 32 bytes and more that were published, as text: of RFC 7515 A.1, RFC 7520 5.9, jwt.io.
-const PUBLISHED: &[&str] = &[
-    "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
-    "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg",
-    "a-string-secret-at-least-256-bits-long",
-    "your-256-bit-secret-your-256-bit-secret",
-    "secretsecretsecretsecretsecretsecret",
-    "my-32-character-ultra-secure-and-ultra-long-secret",
-];
-
-/// There is no key to start with; the sentence says what to do and never shows the key.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct KeyError(pub(super) String);
-
-/// A key: the algorithm comes from it, never from a token.
+/// A key for tokens: the algorithm comes from it, never from a token.
 pub(super) struct Key {
     kid: String,
     algorithm: Algorithm,
     encoding: EncodingKey,
     decoding: DecodingKey,
-}
-
-/// The configured key's text: an HS256 key, and the root that seals what the database keeps.
-#[derive(Debug)]
-pub struct Root(Secret<String>);
-
-impl Root {
-    /// Reads the key, or generates it where the source is the default file and that is missing. A
-    /// weak one is refused.
-    pub fn load(source: &KeySource, entropy: &dyn Entropy) -> Result<Self, KeyError> {
-        let text = match source {
-            KeySource::Value(text) => text.clone(),
-            KeySource::File(path) => read(path)?,
-            KeySource::Generated(path) => match generate(path, entropy)? {
-                Some(text) => text,
-                None => read(path)?,
-            },
-        };
-        refuse_weak(text.expose(), source)?;
-        Ok(Self(text))
-    }
-
-    /// What seals under this key.
-    pub fn sealer(&self) -> Result<Sealer, KeyError> {
-        Sealer::new(&self.0)
-    }
-}
-
-/// The keys by `kid`; one signs.
-pub struct Keys {
-    signing: Key,
-}
-
-impl Keys {
-    /// The configured key alone.
-    pub fn of(root: &Root) -> Self {
-        crypto::install();
-        Self { signing: Key::hs256(root.0.expose()) }
-    }
-
-    /// The key that signs.
-    pub(super) fn signing(&self) -> &Key {
-        &self.signing
-    }
-
-    /// The key of exactly that id. No other is tried.
-    pub(super) fn find(&self, kid: &str) -> Option<&Key> {
-        Some(&self.signing).filter(|key| key.kid == kid)
-    }
-}
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Keys([{}])", self.signing.kid)
-    }
+    /// What others verify with, in base64url.
+    public: Option<String>,
 }
 
 impl Key {
-    fn hs256(text: &str) -> Self {
-        // Names the key without telling it: the hash of 32 random bytes cannot be turned back.
-        let hash = digest::digest(&digest::SHA256, text.as_bytes());
-        let kid = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self {
-            kid,
-            algorithm: Algorithm::HS256,
-            encoding: EncodingKey::from_secret(text.as_bytes()),
-            decoding: DecodingKey::from_secret(text.as_bytes()),
-        }
+    /// The key of this secret: the text of an HS256 key, the seed of an Ed25519 one.
+    pub(super) fn from_secret(algorithm: KeyAlgorithm, secret: &[u8]) -> Option<Self> {
+        Some(match algorithm {
+            KeyAlgorithm::Hs256 => Self {
+                kid: kid_of(secret),
+                algorithm: Algorithm::HS256,
+                encoding: EncodingKey::from_secret(secret),
+                decoding: DecodingKey::from_secret(secret),
+                public: None,
+            },
+            KeyAlgorithm::EdDsa => {
+                let pair = Ed25519KeyPair::from_seed_unchecked(secret).ok()?;
+                let public = pair.public_key().as_ref();
+                Self {
+                    kid: kid_of(public),
+                    algorithm: Algorithm::EdDSA,
+                    // Not DER, whatever the names say: what `crypto` takes.
+                    encoding: EncodingKey::from_ed_der(secret),
+                    decoding: DecodingKey::from_ed_der(public),
+                    public: Some(BASE64_URL_SAFE_NO_PAD.encode(public)),
+                }
+            }
+        })
     }
 
     pub(super) fn kid(&self) -> &str {
@@ -129,102 +79,323 @@ impl Key {
     }
 }
 
-/// Reads a key file: its text without the line break at its end.
-fn read(path: &Path) -> Result<Secret<String>, KeyError> {
-    let shown = path.display();
-    let mode = std::fs::metadata(path)
-        .map_err(|error| KeyError(format!("the key file {shown} cannot be read ({error})")))?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        return Err(KeyError(format!(
-            "the key file {shown} can be read by others (mode {:03o}): chmod 600 {shown}, and if \
-             others may have read it, replace the key",
-            mode & 0o777
-        )));
-    }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| KeyError(format!("the key file {shown} cannot be read ({error})")))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    Ok(Secret::new(text.to_owned()))
+/// Names a key without telling it: the hash of 32 random bytes cannot be turned back.
+fn kid_of(bytes: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA256, bytes);
+    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes a new key into a file that is not there yet; `None` if it is.
-fn generate(path: &Path, entropy: &dyn Entropy) -> Result<Option<Secret<String>>, KeyError> {
-    let shown = path.display();
-    let cannot = |error| KeyError(format!("the key file {shown} cannot be written ({error})"));
-    // Under a name of its own first, and then linked: a start that is cut off leaves no half key,
-    // and of two starts at once both use the one that was first.
-    let mut bytes = [0; LEAST_BYTES];
-    entropy.fill(&mut bytes).map_err(|error| KeyError(error.to_string()))?;
-    if path.exists() {
-        return Ok(None);
+/// A key that signs checkpoints of the audit trail, and nothing that could be taken for a token.
+pub struct CheckpointKey {
+    kid: String,
+    pair: Ed25519KeyPair,
+}
+
+impl CheckpointKey {
+    /// What comes before the bytes that are signed. No token begins with it, so that no signature
+    /// here is one of a token.
+    pub const PREFIX: &[u8] = b"stipend checkpoint\n";
+
+    /// The id under which its public key is published.
+    pub fn kid(&self) -> &str {
+        &self.kid
     }
-    let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    let draft = path.with_extension(format!("{}.draft", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(cannot)?;
-    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(cannot)?;
-    let linked = std::fs::hard_link(&draft, path);
-    std::fs::remove_file(&draft).map_err(cannot)?;
-    match linked {
-        Ok(()) => Ok(Some(Secret::new(text))),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
-        Err(error) => Err(cannot(error)),
+
+    /// The Ed25519 signature (RFC 8032) of [`PREFIX`](Self::PREFIX) and then these bytes.
+    pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.pair.sign(&[Self::PREFIX, bytes].concat()).as_ref().to_vec()
     }
 }
 
-fn refuse_weak(text: &str, source: &KeySource) -> Result<(), KeyError> {
-    let from = match source {
-        KeySource::Value(_) => "the key in `jwt_secret`".to_owned(),
-        KeySource::File(path) | KeySource::Generated(path) => {
-            format!("the key in {}", path.display())
+/// A public key of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicKey<'r> {
+    /// Its id.
+    pub kid: &'r str,
+    /// The Ed25519 public key, in base64url (RFC 8037 section 2).
+    pub x: &'r str,
+}
+
+/// The keys at one moment.
+#[derive(Default)]
+pub struct Ring {
+    tokens: HashMap<String, Arc<Key>>,
+    checkpoint: Option<Arc<CheckpointKey>>,
+    checkpoints: BTreeMap<String, String>,
+}
+
+impl Ring {
+    /// The key of exactly that id, if it verifies tokens. No other is tried.
+    pub(super) fn find(&self, kid: &str) -> Option<&Arc<Key>> {
+        self.tokens.get(kid)
+    }
+
+    /// The key that signs checkpoints now.
+    pub fn checkpoint_key(&self) -> Option<&CheckpointKey> {
+        self.checkpoint.as_deref()
+    }
+
+    /// The public keys of those that verify tokens, by id. No symmetric key is among them.
+    pub fn token_keys(&self) -> Vec<PublicKey<'_>> {
+        let mut keys: Vec<_> = self
+            .tokens
+            .values()
+            .filter_map(|key| Some(PublicKey { kid: &key.kid, x: key.public.as_deref()? }))
+            .collect();
+        keys.sort_unstable_by_key(|key| key.kid);
+        keys
+    }
+
+    /// The public keys of those that sign checkpoints or ever have, by id.
+    pub fn checkpoint_keys(&self) -> Vec<PublicKey<'_>> {
+        self.checkpoints.iter().map(|(kid, x)| PublicKey { kid, x }).collect()
+    }
+
+    /// The ring that the records say, and the ids of those in it that cannot be opened. What the
+    /// ring before held already is not opened again.
+    fn of(
+        records: &[KeyRecord],
+        sealer: &Sealer,
+        before: &Self,
+        now: Timestamp,
+    ) -> (Self, BTreeSet<String>) {
+        let (mut ring, mut closed) = (Self::default(), BTreeSet::new());
+        for record in records.iter().filter(|record| record.purpose == Purpose::Checkpoints) {
+            if let Some(x) = &record.public_key {
+                ring.checkpoints.insert(record.kid.clone(), x.clone());
+            }
         }
-    };
-    let mut seen = text.as_bytes().to_vec();
-    seen.sort_unstable();
-    seen.dedup();
-    let problem = if text.len() < LEAST_BYTES {
-        format!("is {} bytes long and must be at least {LEAST_BYTES}", text.len())
-    } else if PUBLISHED.contains(&text) {
-        "is a published sample".to_owned()
-    } else if seen.len() < LEAST_DIFFERENT_BYTES {
-        "repeats a few characters, so it can be guessed".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(KeyError(format!(
-        "{from} {problem}: make one with `head -c 32 /dev/urandom | base64`, or leave the setting \
-         out to have one generated"
-    )))
+        if let Some(record) = store::signer(records, Purpose::Checkpoints, now) {
+            let held = before.checkpoint.clone().filter(|key| key.kid == record.kid);
+            ring.checkpoint = held.or_else(|| open_checkpoint(record, sealer).map(Arc::new));
+            if ring.checkpoint.is_none() {
+                closed.insert(record.kid.clone());
+            }
+        }
+        for record in records.iter().filter(|record| verifies(record, now)) {
+            let held = before.tokens.get(&record.kid).cloned();
+            match held.or_else(|| open(record, sealer).map(Arc::new)) {
+                Some(key) => {
+                    ring.tokens.insert(record.kid.clone(), key);
+                }
+                None => {
+                    closed.insert(record.kid.clone());
+                }
+            }
+        }
+        (ring, closed)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn weak(text: &str) -> bool {
-        refuse_weak(text, &KeySource::Value(Secret::new(String::new()))).is_err()
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tokens: BTreeSet<&String> = self.tokens.keys().collect();
+        f.debug_struct("Ring").field("tokens", &tokens).finish_non_exhaustive()
     }
+}
 
-    #[test]
-    fn r18_r90_a_weak_key_is_refused() {
-        for text in PUBLISHED {
-            assert!(text.len() >= LEAST_BYTES && weak(text), "{text}");
+/// Until when a retired key verifies: until the last token that it may have signed has ended.
+pub fn verifies_until(record: &KeyRecord) -> Option<Timestamp> {
+    let retired = record.retired_at?;
+    Some(retired.plus(GRACE).max(record.last_expiry.unwrap_or(retired)))
+}
+
+/// Whether a key verifies tokens.
+fn verifies(record: &KeyRecord, now: Timestamp) -> bool {
+    record.purpose == Purpose::Tokens
+        && record.sealed.is_some()
+        && record.revoked_at.is_none()
+        && verifies_until(record).is_none_or(|until| until > now)
+}
+
+/// What a key is sealed as, so that nobody who writes to the database makes another of it.
+fn label(purpose: Purpose, algorithm: KeyAlgorithm, kid: &str) -> String {
+    format!("key:{purpose}:{algorithm}:{kid}")
+}
+
+fn secret_of(record: &KeyRecord, sealer: &Sealer) -> Option<Secret<Vec<u8>>> {
+    let label = label(record.purpose, record.algorithm, &record.kid);
+    sealer.open(&label, record.sealed.as_deref()?)
+}
+
+fn open(record: &KeyRecord, sealer: &Sealer) -> Option<Key> {
+    let secret = secret_of(record, sealer)?;
+    Key::from_secret(record.algorithm, secret.expose()).filter(|key| key.kid == record.kid)
+}
+
+fn open_checkpoint(record: &KeyRecord, sealer: &Sealer) -> Option<CheckpointKey> {
+    let secret = secret_of(record, sealer)?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(secret.expose()).ok()?;
+    Some(CheckpointKey { kid: record.kid.clone(), pair })
+}
+
+/// A new secret: the text of an HS256 key, the seed of an Ed25519 one.
+pub fn random_secret(
+    algorithm: KeyAlgorithm,
+    entropy: &dyn Entropy,
+) -> Result<Secret<Vec<u8>>, EntropyError> {
+    Ok(Secret::new(match algorithm {
+        KeyAlgorithm::Hs256 => random_text(entropy)?.expose().as_bytes().to_vec(),
+        KeyAlgorithm::EdDsa => {
+            let mut seed = vec![0; 32];
+            entropy.fill(&mut seed)?;
+            seed
         }
-        assert!(weak("secret") && weak(&"x".repeat(64)) && weak(&"abc123".repeat(20)));
-        assert!(!weak("mJ0uX3yQ7fKp2sVd9wZr4tBn6hLc8gEa1iOo5kTxYvU"));
+    }))
+}
+
+/// A key was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// It is in the ring, or has been.
+    #[error("the key {0} is in the ring, or has been")]
+    Exists(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no randomness to seal it with.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// What is to become of a key that is added.
+#[derive(Clone, Copy, Debug)]
+pub struct Adding {
+    /// What it signs.
+    pub purpose: Purpose,
+    /// How it signs.
+    pub algorithm: KeyAlgorithm,
+    /// Since when it verifies.
+    pub added_at: Timestamp,
+    /// From when it signs; none for later.
+    pub signs_from: Option<Timestamp>,
+}
+
+/// Adds a key by its secret, sealed. Gives its id.
+pub async fn add(
+    access: Access<'_>,
+    sealer: &Sealer,
+    adding: Adding,
+    secret: &Secret<Vec<u8>>,
+    entropy: &dyn Entropy,
+) -> Result<String, AddError> {
+    let Adding { purpose, algorithm, added_at, signs_from } = adding;
+    let key = Key::from_secret(algorithm, secret.expose()).ok_or(EntropyError)?;
+    let sealed = sealer.seal(&label(purpose, algorithm, &key.kid), secret.expose(), entropy)?;
+    let new = NewKey {
+        kid: &key.kid,
+        purpose,
+        algorithm,
+        sealed: &sealed,
+        public_key: key.public.as_deref(),
+        added_at,
+        signs_from,
+    };
+    if store::add(access, &new).await? { Ok(key.kid) } else { Err(AddError::Exists(key.kid)) }
+}
+
+/// No token can be signed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SigningError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No key signs, or the one that does cannot be opened: the log says which.
+    #[error("no key signs")]
+    NoKey,
+}
+
+/// The ring of this process.
+pub struct Keys {
+    sealer: Arc<Sealer>,
+    ring: RwLock<Arc<Ring>>,
+    reading: tokio::sync::Mutex<()>,
+    /// Those that could not be opened, of which the log has told.
+    closed: Mutex<BTreeSet<String>>,
+}
+
+impl Keys {
+    /// The ring of a database, to be read.
+    pub fn new(sealer: Arc<Sealer>) -> Self {
+        crypto::install();
+        Self {
+            sealer,
+            ring: RwLock::default(),
+            reading: tokio::sync::Mutex::default(),
+            closed: Mutex::default(),
+        }
     }
 
-    #[test]
-    fn the_error_never_shows_the_key() {
-        let error = refuse_weak("hunter2", &KeySource::Value(Secret::new(String::new())));
-        assert!(!error.unwrap_err().to_string().contains("hunter2"));
+    /// The keys as they were last read.
+    pub fn ring(&self) -> Arc<Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the ring. If that fails, the keys stay that were there.
+    pub async fn read(&self, db: &Db, now: Timestamp) -> Result<Arc<Ring>, StoreError> {
+        let _one_at_a_time = self.reading.lock().await;
+        self.read_alone(db, now).await
+    }
+
+    /// Reads the ring again, unless somebody has since this one was read: however many ask at once,
+    /// the database is asked by one of them at a time.
+    pub(super) async fn read_since(
+        &self,
+        seen: &Arc<Ring>,
+        db: &Db,
+        now: Timestamp,
+    ) -> Result<Arc<Ring>, StoreError> {
+        let _one_at_a_time = self.reading.lock().await;
+        let ring = self.ring();
+        if Arc::ptr_eq(seen, &ring) { self.read_alone(db, now).await } else { Ok(ring) }
+    }
+
+    async fn read_alone(&self, db: &Db, now: Timestamp) -> Result<Arc<Ring>, StoreError> {
+        let mut reader = db.reader().await?;
+        let records = store::list(reader.access()).await?;
+        let (ring, closed) = Ring::of(&records, &self.sealer, &self.ring(), now);
+        let ring = Arc::new(ring);
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring.clone();
+        self.tell_of(closed);
+        Ok(ring)
+    }
+
+    /// Logs the keys that cannot be opened, each once.
+    fn tell_of(&self, closed: BTreeSet<String>) {
+        let mut told = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        for kid in closed.difference(&told) {
+            tracing::error!(
+                kid,
+                "a key cannot be opened, so its tokens are refused: its row was changed, or the \
+                 configured key was, and then this server must be started again with the new one"
+            );
+        }
+        *told = closed;
+    }
+
+    /// The key that signs a token now, as the database says in the transaction that opens the
+    /// token's session.
+    pub(super) async fn signing(
+        &self,
+        access: Access<'_>,
+        now: Timestamp,
+    ) -> Result<Arc<Key>, SigningError> {
+        let records = store::list(access).await?;
+        let Some(record) = store::signer(&records, Purpose::Tokens, now) else {
+            tracing::error!("no key signs tokens: stipend key list");
+            return Err(SigningError::NoKey);
+        };
+        if let Some(key) = self.ring().find(&record.kid) {
+            return Ok(key.clone());
+        }
+        open(record, &self.sealer).map(Arc::new).ok_or_else(|| {
+            tracing::error!(kid = record.kid, "the key that signs tokens cannot be opened");
+            SigningError::NoKey
+        })
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Keys").field(&self.ring()).finish()
     }
 }

@@ -4,33 +4,44 @@
 //! request. So ending a session, a grant or a user acts on the very next one.
 
 mod crypto;
-mod keys;
+mod housekeeping;
+pub mod keys;
 mod password;
+mod root;
 mod seal;
+pub mod sealing;
 mod token;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
+use housekeeping::House;
+use keys::SigningError;
+use sealing::Asking;
+use token::{InvalidToken, Verified};
+
 use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
-use crate::policy::Principal;
+use crate::policy::{Denied, Principal};
 use crate::store::audit::{self, Action, Origin, Record};
-use crate::store::sessions::{NewSession, Opener};
-use crate::store::{Db, OpenError, StoreError, sessions, users};
+use crate::store::sessions::{LiveSession, NewSession, Opener};
+use crate::store::{Bearer, Claim, Db, OpenError, StoreError, sessions, users};
 
-pub use keys::{KeyError, Keys, Root};
+pub use housekeeping::Housekeeping;
+pub use keys::Keys;
 pub use password::{Gate, GateError, Verdict};
+pub use root::{KeyError, Root};
 pub use seal::Sealer;
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
 pub struct Ports {
     /// What time it is.
-    pub clock: std::sync::Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
     /// Random bytes.
-    pub entropy: std::sync::Arc<dyn Entropy>,
+    pub entropy: Arc<dyn Entropy>,
 }
 
 /// Everything that it takes to let somebody in.
@@ -42,8 +53,11 @@ pub struct Auth {
     /// Where passwords are hashed.
     pub gate: Gate,
     /// Seals what the database must keep and nobody may read in a copy of it.
-    pub sealer: Sealer,
-    keys: Keys,
+    pub sealer: Arc<Sealer>,
+    /// The keys that sign and verify.
+    pub keys: Arc<Keys>,
+    /// What the server does by itself.
+    pub housekeeping: Arc<Housekeeping>,
     tokens: Tokens,
     demo: bool,
     default_org: OrgName,
@@ -59,7 +73,10 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
-    /// The signing key.
+    /// The database, once it is open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The configured key.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The hashing threads.
@@ -109,6 +126,15 @@ pub enum LogInError {
     Signing,
 }
 
+impl From<SigningError> for LogInError {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Store(error) => error.into(),
+            SigningError::NoKey => Self::Signing,
+        }
+    }
+}
+
 /// Nobody was identified.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentifyError {
@@ -120,17 +146,44 @@ pub enum IdentifyError {
     Store(#[from] StoreError),
 }
 
+/// Nobody was identified who may see pay.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The token.
+    #[error(transparent)]
+    Identify(#[from] IdentifyError),
+    /// The permission is missing.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+}
+
 impl Auth {
-    /// Opens the database, reads the key, and starts the hashing threads.
+    /// Reads the key, opens the database and its keys, and starts the hashing threads and the
+    /// housekeeping.
     pub async fn open(config: &Config, ports: Ports) -> Result<Self, StartError> {
         let default_org = default_org(config)?;
-        let root = Root::load(&config.key, ports.entropy.as_ref())?;
-        let (keys, sealer) = (Keys::of(&root), root.sealer()?);
+        let root = Root::read(&config.key)?;
         let db = Db::open(&config.database).await?;
+        let sealer = sealing::open(&db, &config.key, root, &ports, Asking::Server).await?;
+        let keys = Arc::new(Keys::new(sealer.clone()));
+        keys.read(&db, ports.clock.now()).await?;
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
         let max_sign_in_age = config.access.max_sign_in_age;
-        Ok(Self { db, ports, gate, sealer, keys, tokens, demo, default_org, max_sign_in_age })
+        let house = House { db: db.clone(), ports: ports.clone(), keys: keys.clone() };
+        let housekeeping = Arc::new(Housekeeping::start(house));
+        Ok(Self {
+            db,
+            ports,
+            gate,
+            sealer,
+            keys,
+            housekeeping,
+            tokens,
+            demo,
+            default_org,
+            max_sign_in_age,
+        })
     }
 
     /// How long ago somebody may have signed in who changes who may do what.
@@ -161,13 +214,14 @@ impl Auth {
         if let Some(wanted) = wanted {
             perms.retain(|held| wanted.iter().any(|permission| permission.name() == held));
         }
+        let key = self.keys.signing(tx.access(), now).await?;
         let session = NewSession {
             session_id: &session_id,
             account: &account,
             opener: Opener::LogIn,
             perms: &perms,
             client: &origin.client,
-            kid: self.keys.signing().kid(),
+            kid: key.kid(),
             second_factor: false,
             now,
             lifetime: self.tokens.ttl,
@@ -177,9 +231,8 @@ impl Auth {
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
 
-        let token =
-            token::issue(&self.keys, &self.tokens, &account, &session_id, perms.clone(), now)
-                .map_err(|_| LogInError::Signing)?;
+        let token = token::issue(&key, &self.tokens, &account, &session_id, perms.clone(), now)
+            .map_err(|_| LogInError::Signing)?;
         log_attempt("let in", Some(&account), origin);
         Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
     }
@@ -239,21 +292,53 @@ impl Auth {
         }
     }
 
+    /// What a token says, by the keys in memory; they are read again for one that another node may
+    /// have added just now.
+    async fn verify_token(&self, token: &str, now: Timestamp) -> Result<Verified, IdentifyError> {
+        let ring = self.keys.ring();
+        let verified = match token::verify(&ring, &self.tokens, token, now) {
+            Err(InvalidToken::UnknownKey) => {
+                let ring = self.keys.read_since(&ring, &self.db, now).await?;
+                token::verify(&ring, &self.tokens, token, now)
+            }
+            verified => verified,
+        };
+        verified.map_err(|_| IdentifyError::InvalidToken)
+    }
+
     /// Who bears this token, with what the database says that they may do now.
     pub async fn identify(&self, token: &str) -> Result<Principal, IdentifyError> {
         let now = self.ports.clock.now();
-        let verified = token::verify(&self.keys, &self.tokens, token, now)
-            .map_err(|_| IdentifyError::InvalidToken)?;
+        let verified = self.verify_token(token, now).await?;
         let mut reader = self.db.reader().await?;
         let session =
             sessions::find_live(reader.access(), &verified.account, &verified.session_id, now)
                 .await?
-                .filter(|session| self.demo || !session.is_demo)
-                // A token cannot outlive what its session was opened for, whatever it says of itself.
-                .filter(|session| verified.lifetime <= session.lifetime)
+                .filter(|session| self.accepts(session, verified.lifetime, &verified.kid))
                 .ok_or(IdentifyError::InvalidToken)?;
         let (account, session_id) = (verified.account, verified.session_id);
         Ok(Principal::new(account, session_id, verified.perms, session.standing))
+    }
+
+    /// Who bears this token, for a read of pay: what they may see may come from memory, and is proven
+    /// by the record of the read.
+    pub async fn claim(&self, token: &str) -> Result<Claim, ClaimError> {
+        let now = self.ports.clock.now();
+        let Verified { account, session_id, perms, lifetime, kid } =
+            self.verify_token(token, now).await?;
+        let bearer = Bearer { account, session_id, perms };
+        let accepts = |session: &LiveSession| self.accepts(session, lifetime, &kid);
+        let claim = Claim::of(&self.db, bearer, now, accepts).await.map_err(IdentifyError::from)?;
+        Ok(claim.ok_or(IdentifyError::InvalidToken)??)
+    }
+
+    /// Whether a token may be one of that session, whatever the session's user may do.
+    fn accepts(&self, session: &LiveSession, lifetime: Duration, kid: &str) -> bool {
+        (self.demo || !session.is_demo)
+            // A token cannot outlive what its session was opened for, whatever it says of itself.
+            && lifetime <= session.lifetime
+            // Nor can another key sign for it than the one that it was opened under.
+            && session.kid.as_ref().is_none_or(|opener| opener == kid)
     }
 
     /// Ends the caller's session, on record.

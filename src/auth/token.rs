@@ -10,7 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::keys::{Key, Keys};
+use super::keys::{Key, Ring};
 use crate::clock::Timestamp;
 use crate::config::Tokens;
 use crate::domain::{Account, OrgName, Username};
@@ -49,6 +49,8 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<N
 pub(super) struct Verified {
     pub(super) account: Account,
     pub(super) session_id: String,
+    /// The key that signed it.
+    pub(super) kid: String,
     pub(super) perms: Vec<String>,
     /// From `iat` to `exp`.
     pub(super) lifetime: Duration,
@@ -57,18 +59,22 @@ pub(super) struct Verified {
 /// The token is not one of ours, or not any more. Never says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token is invalid or has expired")]
-pub(super) struct InvalidToken;
+pub(super) enum InvalidToken {
+    /// It is refused, whatever keys there may be.
+    Refused,
+    /// The key that it names is not in the ring.
+    UnknownKey,
+}
 
 /// Signs a token for a session that was opened at `now`.
 pub(super) fn issue(
-    keys: &Keys,
+    key: &Key,
     settings: &Tokens,
     account: &Account,
     session_id: &str,
     perms: Vec<String>,
     now: Timestamp,
 ) -> Result<String, jsonwebtoken::errors::Error> {
-    let key = keys.signing();
     let header = jsonwebtoken::Header {
         kid: Some(key.kid().to_owned()),
         ..jsonwebtoken::Header::new(key.algorithm())
@@ -90,46 +96,47 @@ pub(super) fn issue(
 /// Verifies a token: its form, its signature by the key that it names, and what it says. Whether
 /// its session still lives is for the database.
 pub(super) fn verify(
-    keys: &Keys,
+    ring: &Ring,
     settings: &Tokens,
     token: &str,
     now: Timestamp,
 ) -> Result<Verified, InvalidToken> {
     if token.len() > LONGEST {
-        return Err(InvalidToken);
+        return Err(InvalidToken::Refused);
     }
-    let (message, signature) = token.rsplit_once('.').ok_or(InvalidToken)?;
-    let (header, payload) = message.split_once('.').ok_or(InvalidToken)?;
+    let (message, signature) = token.rsplit_once('.').ok_or(InvalidToken::Refused)?;
+    let (header, payload) = message.split_once('.').ok_or(InvalidToken::Refused)?;
     // Canonical base64url only, also in the signature: one token has one text.
     let [header, payload, _] = [decode(header)?, decode(payload)?, decode(signature)?];
 
-    let key = key_of(keys, &header)?;
+    let key = key_of(ring, &header)?;
     jsonwebtoken::crypto::verify(signature, message.as_bytes(), key.decoding(), key.algorithm())
         .ok()
         .filter(|genuine| *genuine)
-        .ok_or(InvalidToken)?;
-    read_claims(&payload, settings, now)
+        .ok_or(InvalidToken::Refused)?;
+    read_claims(&payload, key.kid(), settings, now)
 }
 
 /// No padding, no white space, no other alphabet, no left-over bits (RFC 7515 section 2, RFC 4648
 /// section 3.5).
 fn decode(segment: &str) -> Result<Vec<u8>, InvalidToken> {
-    BASE64_URL_SAFE_NO_PAD.decode(segment).map_err(|_| InvalidToken)
+    BASE64_URL_SAFE_NO_PAD.decode(segment).map_err(|_| InvalidToken::Refused)
 }
 
 /// The key that the header names. It decides the algorithm; the header must only agree.
-fn key_of<'k>(keys: &'k Keys, header: &[u8]) -> Result<&'k Key, InvalidToken> {
-    let header = json::parse_object(header).map_err(|_| InvalidToken)?;
+fn key_of<'r>(ring: &'r Ring, header: &[u8]) -> Result<&'r Key, InvalidToken> {
+    let header = json::parse_object(header).map_err(|_| InvalidToken::Refused)?;
     // Extensions that change what a token means (RFC 7515 section 4.1.11, RFC 7797, RFC 7516).
     let changes_meaning = ["crit", "b64", "zip", "enc", "cty"];
     if changes_meaning.iter().any(|name| header.contains_key(*name)) || !is_access_token(&header) {
-        return Err(InvalidToken);
+        return Err(InvalidToken::Refused);
     }
     let text = |name| header.get(name).and_then(Value::as_str);
-    let key = text("kid").and_then(|kid| keys.find(kid)).ok_or(InvalidToken)?;
+    let kid = text("kid").ok_or(InvalidToken::Refused)?;
+    let key = ring.find(kid).ok_or(InvalidToken::UnknownKey)?;
     // Every algorithm's `Debug` form is its name in RFC 7518 section 3.1.
     if text("alg") != Some(format!("{:?}", key.algorithm()).as_str()) {
-        return Err(InvalidToken);
+        return Err(InvalidToken::Refused);
     }
     Ok(key)
 }
@@ -146,32 +153,38 @@ fn is_access_token(header: &Map<String, Value>) -> bool {
 
 fn read_claims(
     payload: &[u8],
+    kid: &str,
     settings: &Tokens,
     now: Timestamp,
 ) -> Result<Verified, InvalidToken> {
-    let object = json::parse_object(payload).map_err(|_| InvalidToken)?;
+    let object = json::parse_object(payload).map_err(|_| InvalidToken::Refused)?;
     let claims: Claims<'_> =
-        serde_json::from_value(Value::Object(object)).map_err(|_| InvalidToken)?;
+        serde_json::from_value(Value::Object(object)).map_err(|_| InvalidToken::Refused)?;
     if claims.iss != settings.issuer || claims.aud != settings.audience {
-        return Err(InvalidToken);
+        return Err(InvalidToken::Refused);
     }
     let seconds = |number: &Number| {
-        number.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0).ok_or(InvalidToken)
+        number
+            .as_f64()
+            .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+            .ok_or(InvalidToken::Refused)
     };
     let now = seconds(&now.as_secs().into())?;
     let (issued, expires) = (seconds(&claims.iat)?, seconds(&claims.exp)?);
     let not_before = claims.nbf.as_ref().map_or(Ok(issued), seconds)?;
     if issued > now + LEEWAY || not_before > now + LEEWAY || expires <= now - LEEWAY {
-        return Err(InvalidToken);
+        return Err(InvalidToken::Refused);
     }
     Ok(Verified {
         account: Account {
-            org: OrgName::parse(&claims.org).map_err(|_| InvalidToken)?,
-            username: Username::parse(&claims.sub).map_err(|_| InvalidToken)?,
+            org: OrgName::parse(&claims.org).map_err(|_| InvalidToken::Refused)?,
+            username: Username::parse(&claims.sub).map_err(|_| InvalidToken::Refused)?,
         },
         session_id: claims.jti.into_owned(),
+        kid: kid.to_owned(),
         perms: claims.perms,
-        lifetime: Duration::try_from_secs_f64(expires - issued).map_err(|_| InvalidToken)?,
+        lifetime: Duration::try_from_secs_f64(expires - issued)
+            .map_err(|_| InvalidToken::Refused)?,
     })
 }
 

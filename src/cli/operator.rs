@@ -1,8 +1,10 @@
 //! Who acts on the command line: the operator, who may do everything, on record like everybody.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Failure, other};
+use crate::auth::sealing::{self, Asking};
 use crate::auth::{self, Gate, Ports, Root, Sealer, StartError};
 use crate::config::{Config, KeySource};
 use crate::domain::{Account, OrgName, Username};
@@ -43,15 +45,16 @@ pub(super) async fn work(
 
 #[allow(dead_code, reason = "the commands about keys come next")]
 impl Operator<'_> {
-    /// The configured key. Read only by the commands that need it.
-    pub(super) fn root(&self) -> Result<Root, Failure> {
-        let root = Root::load(self.key, self.act.ports.entropy.as_ref());
-        Ok(root.map_err(StartError::from)?)
+    /// The configured key, if it is there. Read only by the commands that need it.
+    pub(super) fn root(&self) -> Result<Option<Root>, Failure> {
+        Ok(Root::read(self.key).map_err(StartError::from)?)
     }
 
-    /// What seals under the configured key.
-    pub(super) fn sealer(&self) -> Result<Sealer, Failure> {
-        Ok(self.root()?.sealer().map_err(StartError::from)?)
+    /// What seals the database's secrets. The configured key must be the one that the servers use.
+    pub(super) async fn sealer(&self) -> Result<Arc<Sealer>, Failure> {
+        let (db, ports) = (self.act.db, self.act.ports);
+        let root = self.root()?;
+        Ok(sealing::open(db, self.key, root, ports, Asking::Command).await?)
     }
 
     /// The operator in an org, which must be there: the wrong one would look like an empty one.

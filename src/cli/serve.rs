@@ -33,14 +33,16 @@ pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
     stop_at_sigterm(rocket.shutdown())?;
     let shutdown = &rocket.config().shutdown;
     let patience = Duration::from_secs((shutdown.grace + shutdown.mercy).into());
-    let db = rocket.state::<Auth>().map(|auth| auth.db.clone());
+    let auth = rocket.state::<Auth>();
+    let parts = auth.map(|auth| (auth.db.clone(), auth.housekeeping.clone()));
     // Reading the error's kind also keeps Rocket from panicking when the error is dropped.
     match rocket.launch().await.as_ref().map_err(Error::kind) {
         Ok(_) => {}
         Err(ErrorKind::Shutdown(requests, _)) => finish(requests, patience).await,
         Err(kind) => return Err(Failure::Other(explain(&access, kind))),
     }
-    if let Some(db) = db {
+    if let Some((db, housekeeping)) = parts {
+        housekeeping.stop().await;
         db.close().await;
     }
     Ok(())

@@ -1,11 +1,13 @@
 //! Values that are valid once they exist: parsed at the edge, pure, without I/O.
 
 mod grant;
+mod key;
 mod money;
 mod text;
 mod user;
 
 pub use grant::{InvalidReach, Permission, Reach};
+pub use key::{KeyAlgorithm, Purpose};
 pub use money::{InvalidMoney, Money, Total};
 pub use text::{InvalidLine, Line};
 pub use user::{Account, InvalidName, OrgName, TeamName, TypedName, Username};

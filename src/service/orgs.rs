@@ -5,8 +5,7 @@ use crate::domain::OrgName;
 use crate::store::audit::{self, Action, Record};
 use crate::store::orgs::{self, Org};
 
-/// Who acts on the command line, as the trail names them.
-pub const OPERATOR: &str = "operator";
+pub use crate::auth::sealing::OPERATOR;
 
 /// Every org, by name.
 pub async fn list(act: Act<'_>) -> Result<Vec<Org>, Refused> {

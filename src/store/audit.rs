@@ -74,6 +74,14 @@ pub enum Action {
     EndGrant,
     /// The records from before there were chains were bound into one.
     BeginChain,
+    /// A key was added, which verifies from then on.
+    AddKey,
+    /// A key was chosen to sign.
+    PromoteKey,
+    /// A key was retired, perhaps with its sessions.
+    RetireKey,
+    /// The configured key was replaced, under which all others are sealed.
+    ChangeRoot,
 }
 
 impl Action {
@@ -96,6 +104,10 @@ impl Action {
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
             Self::BeginChain => "begin_chain",
+            Self::AddKey => "add_key",
+            Self::PromoteKey => "promote_key",
+            Self::RetireKey => "retire_key",
+            Self::ChangeRoot => "change_root",
         }
     }
 }

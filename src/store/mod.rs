@@ -8,8 +8,10 @@
 pub mod audit;
 mod begin_chain;
 pub mod chain;
+mod claim;
 pub mod disclosure;
 pub mod grants;
+pub mod keys;
 mod open;
 pub mod orgs;
 pub mod pay;
@@ -25,9 +27,10 @@ pub mod users;
 use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
-use tokio::sync::OwnedSemaphorePermit;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 
+pub use claim::{Bearer, Claim};
 pub use open::OpenError;
 pub use sets::Subjects;
 pub use trail::Trail;

@@ -14,18 +14,15 @@ macro_rules! fallen {
         concat!(
             "(SELECT CAST(p.key AS BIGINT) AS position FROM json_each(CAST(",
             $proofs,
-            " AS TEXT)) p WHERE NOT EXISTS (\
-                SELECT 1 FROM sessions s \
-                  JOIN users u ON u.org = s.org AND u.username = s.username \
-                  JOIN orgs o ON o.org = s.org \
-                  JOIN pay_versions v ON v.org = s.org \
-                 WHERE s.org = json_extract(p.value, '$[0]') \
-                   AND s.session_id = json_extract(p.value, '$[1]') \
-                   AND s.username = json_extract(p.value, '$[2]') \
-                   AND s.ended_at IS NULL \
-                   AND s.expires_at > CAST(json_extract(p.value, '$[3]') AS BIGINT) \
-                   AND u.disabled_at IS NULL \
-                   AND o.access_version = CAST(json_extract(p.value, '$[4]') AS BIGINT) \
+            " AS TEXT)) p WHERE NOT EXISTS (SELECT 1 ",
+            $crate::store::sessions::alive!(from),
+            " JOIN pay_versions v ON v.org = s.org ",
+            $crate::store::sessions::alive!(
+                where "json_extract(p.value, '$[0]')", "json_extract(p.value, '$[1]')",
+                "json_extract(p.value, '$[2]')",
+                "CAST(json_extract(p.value, '$[3]') AS BIGINT)"
+            ),
+            " AND o.access_version = CAST(json_extract(p.value, '$[4]') AS BIGINT) \
                    AND CAST(json_extract(p.value, '$[5]') AS BIGINT) IN (-1, v.version))) f"
         )
     };

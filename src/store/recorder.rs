@@ -91,12 +91,14 @@ impl Recorder {
         proof: Option<Proof>,
     ) -> Result<Written, StoreError> {
         let (answer, written) = oneshot::channel();
-        self.0.try_send(Message::Write(Job { record, proof, answer })).map_err(|error| {
-            match error {
+        self.0.try_send(Message::Write(Job { record, proof, answer })).map_err(
+            |error| match error {
                 TrySendError::Full(_) => StoreError::Full,
-                TrySendError::Closed(_) => StoreError::Unrecorded("the recorder has stopped".into()),
-            }
-        })?;
+                TrySendError::Closed(_) => {
+                    StoreError::Unrecorded("the recorder has stopped".into())
+                }
+            },
+        )?;
         match tokio::time::timeout(PATIENCE, written).await {
             Ok(Ok(written)) => written,
             Ok(Err(_)) => Err(StoreError::Unrecorded("the recorder failed".into())),
@@ -134,7 +136,9 @@ async fn run(receiver: Arc<Mutex<mpsc::Receiver<Message>>>, mut writer: Writer) 
     }
     drop(writer);
     // Whoever waits may have gone.
-    stopped.into_iter().for_each(|answer| drop(answer.send(())));
+    for answer in stopped {
+        let _ = answer.send(());
+    }
 }
 
 struct Writer {
@@ -178,12 +182,14 @@ impl Writer {
                 return;
             }
             let tried = tokio::time::timeout(LONGEST, self.attempt(&jobs)).await;
-            match tried.unwrap_or_else(|_| Err(StoreError::Unrecorded("no answer in time".into()))) {
+            match tried.unwrap_or_else(|_| Err(StoreError::Unrecorded("no answer in time".into())))
+            {
                 Ok(Attempt::Written) => return tell(jobs, || Ok(Written::Durably)),
                 Ok(Attempt::Moved) => {}
                 Ok(Attempt::Fallen(fallen)) => {
                     let mut position = 0..;
-                    let is_fallen = |_: &mut Job| position.next().is_some_and(|n| fallen.contains(&n));
+                    let is_fallen =
+                        |_: &mut Job| position.next().is_some_and(|n| fallen.contains(&n));
                     tell(jobs.extract_if(.., is_fallen).collect(), || Ok(Written::Outdated));
                 }
                 // Another process was quicker, and this one waited for it.

@@ -8,6 +8,31 @@ use crate::clock::{Day, Timestamp};
 use crate::domain::{Account, Username};
 use crate::policy::{Limits, Standing};
 
+/// Which sessions are alive: those that have not ended, under a key that is not revoked, of users who
+/// are not disabled. Both the look-up of a session and the proof of a read ask for just this.
+macro_rules! alive {
+    (from) => {
+        "FROM sessions s \
+         JOIN orgs o ON o.org = s.org \
+         JOIN users u ON u.org = s.org AND u.username = s.username \
+         LEFT JOIN keys k ON k.kid = s.kid"
+    };
+    (where $org:expr, $session_id:expr, $username:expr, $now:expr) => {
+        concat!(
+            "WHERE s.org = ",
+            $org,
+            " AND s.session_id = ",
+            $session_id,
+            " AND s.username = ",
+            $username,
+            " AND s.ended_at IS NULL AND s.expires_at > ",
+            $now,
+            " AND u.disabled_at IS NULL AND k.revoked_at IS NULL"
+        )
+    };
+}
+pub(super) use alive;
+
 statements! {
     OPEN = "INSERT INTO sessions (org, session_id, username, created_at, expires_at, kind, name, \
                                   perms, client, kid, second_factor) \
@@ -17,17 +42,14 @@ statements! {
     END = "UPDATE sessions SET ended_at = $3 \
            WHERE org = $1 AND session_id = $2 AND ended_at IS NULL";
     /// The session, its user and the grants that hold today, in one statement: a row a grant, or
-    /// one row without. No row at all: no live session of an enabled user.
-    FIND_LIVE = "SELECT s.created_at, s.expires_at, s.kind, s.name, s.kid, u.demo, o.access_version, \
-                        u.password_expires_at, o.second_factor AS demanded, s.second_factor, \
-                        g.grant_id, g.permission, g.reach_kind, g.reach_name, g.last_day \
-                 FROM sessions s \
-                 JOIN orgs o ON o.org = s.org \
-                 JOIN users u ON u.org = s.org AND u.username = s.username \
-                 LEFT JOIN grants g ON g.org = u.org AND g.username = u.username \
-                      AND g.ended_at IS NULL AND (g.last_day IS NULL OR g.last_day >= $5) \
-                 WHERE s.org = $1 AND s.session_id = $2 AND s.username = $3 \
-                   AND s.ended_at IS NULL AND s.expires_at > $4 AND u.disabled_at IS NULL";
+    FIND_LIVE = concat!(
+        "SELECT s.created_at, s.expires_at, s.kind, s.name, s.kid, u.demo, o.access_version, \
+                u.password_expires_at, o.second_factor AS demanded, s.second_factor, \
+                g.grant_id, g.permission, g.reach_kind, g.reach_name, g.last_day ",
+        alive!(from),
+        " LEFT JOIN grants g ON g.org = u.org AND g.username = u.username \
+               AND g.ended_at IS NULL AND (g.last_day IS NULL OR g.last_day >= $5) ",
+        alive!(where "$1", "$2", "$3", "$4"));
 }
 
 /// A session that has not ended, of a user who is not disabled, with their grants of today.

@@ -4,7 +4,9 @@ use std::io::Write;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{audit, begin_chain, grants, open, orgs, people, proof, rates, sessions, sets, users};
+use super::{
+    audit, begin_chain, grants, keys, open, orgs, people, proof, rates, sessions, sets, users,
+};
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
@@ -13,6 +15,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         audit::STATEMENTS,
         begin_chain::STATEMENTS,
         grants::STATEMENTS,
+        keys::STATEMENTS,
         open::STATEMENTS,
         orgs::STATEMENTS,
         people::STATEMENTS,

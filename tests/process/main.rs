@@ -13,6 +13,7 @@ mod framing;
 mod gate;
 mod http;
 mod log;
+mod nodes;
 mod proxy;
 mod settings;
 mod shutdown;
