@@ -17,6 +17,7 @@ mod http;
 mod login;
 mod long;
 mod matrix;
+mod memory;
 mod model;
 mod money;
 mod negotiation;
