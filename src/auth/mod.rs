@@ -298,7 +298,7 @@ impl Auth {
         let ring = self.keys.ring();
         let verified = match token::verify(&ring, &self.tokens, token, now) {
             Err(InvalidToken::UnknownKey) => {
-                let ring = self.keys.read_since(&ring, &self.db, now).await?;
+                let ring = Box::pin(self.keys.read_since(&ring, &self.db, now)).await?;
                 token::verify(&ring, &self.tokens, token, now)
             }
             verified => verified,

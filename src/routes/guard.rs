@@ -170,7 +170,7 @@ pub(super) async fn asked<T>(
     match parsed {
         Ok(asked) => Ok((claim, asked)),
         Err(error) => {
-            claim.confirm(act.db, act.now()).await?;
+            Box::pin(claim.confirm(act.db, act.now())).await?;
             Err(error)
         }
     }

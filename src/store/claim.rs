@@ -62,7 +62,7 @@ impl Claim {
         if let Some(Ok(allowed)) = remembered.map(|remembered| allowed(&remembered.session)) {
             return Ok(Some(Ok(Self(allowed))));
         }
-        let found = look_up(db, &account, &session_id, now).await?;
+        let found = Box::pin(look_up(db, &account, &session_id, now)).await?;
         let accepted = found.filter(|found| accepts(&found.session));
         Ok(accepted.map(|found| allowed(&found.session).map(Self)))
     }

@@ -171,9 +171,22 @@ pub async fn pay(
     if let Some(kept) = key.as_ref().and_then(|key| db.trail().answers.find(key)) {
         match give_again(db, &allowed, &kept, purpose).await? {
             Some(given) => return Ok(given),
-            None => allowed = claim::renew(db, &allowed, purpose.at).await?,
+            None => allowed = Box::pin(claim::renew(db, &allowed, purpose.at)).await?,
         }
     }
+    // On the heap, so that an answer from memory does not move the room that this takes about.
+    Box::pin(read_and_give(db, allowed, asked, key, purpose, shape)).await
+}
+
+/// An answer as the database has it.
+async fn read_and_give(
+    db: &Db,
+    mut allowed: Allowed<Read>,
+    asked: PayQuery,
+    key: Option<Asked>,
+    purpose: &Purpose<'_>,
+    shape: Option<Shape<'_>>,
+) -> Result<Disclosed, Withheld> {
     for _ in 0..ATTEMPTS {
         let mut asked = asked.clone();
         if !find_cursor(db, &allowed, &mut asked).await? {
@@ -515,6 +528,13 @@ enum Recorded {
     Outdated,
 }
 
+async fn next_export(db: &Db, org: &OrgName) -> Result<i64, StoreError> {
+    let mut tx = db.begin().await?;
+    let number = orgs::next_export(tx.access(), org).await?;
+    tx.commit().await?;
+    Ok(number)
+}
+
 /// Puts a read on record, if all that it rests on still holds.
 async fn record(
     db: &Db,
@@ -529,9 +549,7 @@ async fn record(
     if purpose.action == Action::ExportPay {
         // A number that is taken stays so if the record fails: numbers may have gaps, and no two
         // exports one number.
-        let mut tx = db.begin().await?;
-        let number = orgs::next_export(tx.access(), &allowed.account().org).await?;
-        tx.commit().await?;
+        let number = Box::pin(next_export(db, &allowed.account().org)).await?;
         record.detail.insert("export".into(), number.into());
         export = Some(number);
     }
