@@ -12,7 +12,7 @@ use rocket::{Request, Response, response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{GateError, IdentifyError, LogInError, SigningError};
+use crate::auth::{ClaimError, GateError, IdentifyError, LogInError, SigningError};
 use crate::policy::{Denied, NotInPerson, SignInTooOld};
 use crate::service::{Fault, Refused};
 use crate::store::StoreError;
@@ -434,7 +434,8 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the database failed");
         match error {
-            StoreError::Database(_) => Self::Unavailable,
+            StoreError::Database(_) | StoreError::Unrecorded(_) => Self::Unavailable,
+            StoreError::Full => Self::Busy(RETRY_AFTER),
             StoreError::Impossible(_) => Self::Internal,
         }
     }
@@ -510,6 +511,15 @@ impl From<IdentifyError> for Error {
         match error {
             IdentifyError::InvalidToken => Self::InvalidToken,
             IdentifyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ClaimError> for Error {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Identify(error) => error.into(),
+            ClaimError::Denied(denied) => denied.into(),
         }
     }
 }

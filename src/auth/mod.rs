@@ -31,10 +31,10 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
-use crate::policy::Principal;
+use crate::policy::{Denied, Principal};
 use crate::store::audit::{self, Action, Origin, Record};
-use crate::store::sessions::{NewSession, Opener};
-use crate::store::{Db, OpenError, StoreError, sessions, users};
+use crate::store::sessions::{LiveSession, NewSession, Opener};
+use crate::store::{Bearer, Claim, Db, OpenError, StoreError, sessions, users};
 
 pub use housekeeping::Housekeeping;
 pub use keys::{Keys, SigningError};
@@ -179,6 +179,17 @@ pub enum IdentifyError {
     /// The database could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Nobody was identified who may see pay.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The token.
+    #[error(transparent)]
+    Identify(#[from] IdentifyError),
+    /// The permission is missing.
+    #[error(transparent)]
+    Denied(#[from] Denied),
 }
 
 impl Auth {
@@ -397,7 +408,7 @@ impl Auth {
         let ring = self.keys.ring();
         let verified = match token::verify(&ring, &self.tokens, token, now) {
             Err(InvalidToken::UnknownKey) => {
-                let ring = self.keys.read_since(&ring, &self.db, now).await?;
+                let ring = Box::pin(self.keys.read_since(&ring, &self.db, now)).await?;
                 token::verify(&ring, &self.tokens, token, now)
             }
             verified => verified,
@@ -413,15 +424,35 @@ impl Auth {
         let session =
             sessions::find_live(reader.access(), &verified.account, &verified.session_id, now)
                 .await?
-                .filter(|session| self.demo || !session.is_demo)
-                // A token cannot outlive what its session was opened for, whatever it says of itself.
-                .filter(|session| verified.lifetime <= session.lifetime)
-                // Nor can another key sign for it than the one that it was opened under.
-                .filter(|session| session.kid.as_ref().is_none_or(|kid| *kid == verified.kid))
+                .filter(|session| self.accepts(session, verified.lifetime, &verified.kid))
                 .ok_or(IdentifyError::InvalidToken)?;
         let (account, session_id) = (verified.account, verified.session_id);
         self.last_used.note(&account.org, &session_id, now);
         Ok(Principal::new(account, session_id, verified.perms, session.standing))
+    }
+
+    /// Who bears this token, for a read of pay: what they may see may come from memory, and is proven
+    /// by the record of the read.
+    pub async fn claim(&self, token: &str) -> Result<Claim, ClaimError> {
+        let now = self.ports.clock.now();
+        let Verified { account, session_id, perms, lifetime, kid } =
+            self.verify_token(token, now).await?;
+        let bearer = Bearer { account, session_id, perms };
+        let accepts = |session: &LiveSession| self.accepts(session, lifetime, &kid);
+        let session_id = bearer.session_id.clone();
+        let claim = Claim::of(&self.db, bearer, now, accepts).await.map_err(IdentifyError::from)?;
+        let claim = claim.ok_or(IdentifyError::InvalidToken)??;
+        self.last_used.note(&claim.account().org, &session_id, now);
+        Ok(claim)
+    }
+
+    /// Whether a token may be one of that session, whatever the session's user may do.
+    fn accepts(&self, session: &LiveSession, lifetime: Duration, kid: &str) -> bool {
+        (self.demo || !session.is_demo)
+            // A token cannot outlive what its session was opened for, whatever it says of itself.
+            && lifetime <= session.lifetime
+            // Nor can another key sign for it than the one that it was opened under.
+            && session.kid.as_ref().is_none_or(|opener| opener == kid)
     }
 
     /// Ends the caller's session, on record.

@@ -6,6 +6,9 @@
 //! never the pool. The one exception is [`disclosure`], which must see its own commit.
 
 pub mod audit;
+mod begin_chain;
+pub mod chain;
+mod claim;
 pub mod disclosure;
 pub mod factors;
 pub mod grants;
@@ -14,15 +17,25 @@ mod open;
 pub mod orgs;
 pub mod pay;
 pub mod people;
+mod proof;
 pub mod rates;
+mod recorder;
 pub mod sessions;
+mod sets;
 pub mod throttle;
+mod trail;
 pub mod users;
+
+use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 
+pub use claim::{Bearer, Claim};
 pub use open::{OpenError, folder_of, inspect, sqlite_files};
+pub use sets::Subjects;
+pub use trail::Trail;
 
 /// The database could not do it. The text is for the log: it may name tables, never values that
 /// were bound.
@@ -31,6 +44,12 @@ pub enum StoreError {
     /// The database did not answer, is full, or is locked: the same may work later.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// The record could not be written, for a reason that is on the log: the same may work later.
+    #[error("a record was not written: {0}")]
+    Unrecorded(String),
+    /// Too many records wait to be written.
+    #[error("too many records wait to be written")]
+    Full,
     /// A value that the schema should have kept out.
     #[error("the database holds an impossible value in {0}")]
     Impossible(&'static str),
@@ -39,7 +58,7 @@ pub enum StoreError {
 /// The database.
 #[derive(Clone, Debug)]
 pub enum Db {
-    /// An SQLite file. One connection writes, so that writers queue here and not on a lock.
+    /// An SQLite file. One writes at a time, so that writers queue here and not on a lock.
     Sqlite {
         /// Read from by many.
         readers: SqlitePool,
@@ -47,6 +66,8 @@ pub enum Db {
         writer: SqlitePool,
         /// Read from at length, by few.
         snapshots: SqlitePool,
+        /// What the process remembers.
+        trail: Arc<Trail>,
     },
     /// A PostgreSQL database, which other processes may share.
     Postgres {
@@ -54,10 +75,18 @@ pub enum Db {
         pool: PgPool,
         /// Read from at length, by few.
         snapshots: PgPool,
+        /// What the process remembers.
+        trail: Arc<Trail>,
     },
 }
 
 impl Db {
+    fn trail(&self) -> &Trail {
+        match self {
+            Self::Sqlite { trail, .. } | Self::Postgres { trail, .. } => trail,
+        }
+    }
+
     /// A connection to read from.
     pub async fn reader(&self) -> Result<Reader, StoreError> {
         Ok(match self {
@@ -70,7 +99,10 @@ impl Db {
     /// write lock at once, since a reader that turns writer can only fail.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { writer, trail, .. } => {
+                let turn = trail.turn().await?;
+                Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, Some(turn))
+            }
             Self::Postgres { pool, .. } => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -80,22 +112,23 @@ impl Db {
     pub async fn snapshot(&self) -> Result<Tx, StoreError> {
         const REPEATABLE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         Ok(match self {
-            Self::Sqlite { snapshots, .. } => Tx::Sqlite(snapshots.begin().await?),
+            Self::Sqlite { snapshots, .. } => Tx::Sqlite(snapshots.begin().await?, None),
             Self::Postgres { snapshots, .. } => {
                 Tx::Postgres(snapshots.begin_with(REPEATABLE).await?)
             }
         })
     }
 
-    /// Closes every connection, after what is under way on it.
+    /// Closes every connection, after what is under way on it, and all that waits to be recorded.
     pub async fn close(&self) {
+        self.trail().recorder.stop().await;
         match self {
-            Self::Sqlite { readers, writer, snapshots } => {
+            Self::Sqlite { readers, writer, snapshots, .. } => {
                 snapshots.close().await;
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres { pool, snapshots } => {
+            Self::Postgres { pool, snapshots, .. } => {
                 snapshots.close().await;
                 pool.close().await;
             }
@@ -125,8 +158,8 @@ impl Reader {
 /// A transaction that may write; dropped without [`Tx::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub enum Tx {
-    /// On SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
+    /// On SQLite, and, where it may write, the process's turn to do so.
+    Sqlite(Transaction<'static, Sqlite>, Option<OwnedSemaphorePermit>),
     /// On PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
 }
@@ -135,7 +168,7 @@ impl Tx {
     /// What data functions take.
     pub fn access(&mut self) -> Access<'_> {
         match self {
-            Self::Sqlite(transaction) => Access::Sqlite(transaction),
+            Self::Sqlite(transaction, _) => Access::Sqlite(transaction),
             Self::Postgres(transaction) => Access::Postgres(transaction),
         }
     }
@@ -143,7 +176,7 @@ impl Tx {
     /// Makes it durable: when this returns, the changes survive a loss of power.
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Sqlite(transaction, _turn) => transaction.commit().await?,
             Self::Postgres(transaction) => transaction.commit().await?,
         }
         Ok(())

@@ -12,7 +12,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use super::{Db, StoreError, on, statements};
+use super::recorder::Place;
+use super::{Db, StoreError, Trail, begin_chain, on, statements};
 use crate::config::Database;
 
 pub mod inspect;
@@ -111,6 +112,7 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
     drop(one_at_a_time);
     // The migrations may have found nothing to do: a file that cannot be written shows here.
     writer.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
+    let trail = Trail::start(Place::Sqlite(options.clone()));
     let options = options.pragma("query_only", "ON");
     let readers = SqlitePoolOptions::new()
         .max_connections(8)
@@ -123,7 +125,9 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .connect_lazy_with(options);
-    Ok(Db::Sqlite { readers, writer, snapshots })
+    let db = Db::Sqlite { readers, writer, snapshots, trail };
+    begin_chain::begin(&db).await.map_err(Fault::of)?;
+    Ok(db)
 }
 
 /// How every connection to SQLite is set up; how the file is journalled is the file's own.
@@ -206,8 +210,10 @@ async fn open_postgres(url: &str) -> Result<Db, Fault> {
     let snapshots = PgPoolOptions::new()
         .max_connections(LONG_READS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options);
-    Ok(Db::Postgres { pool, snapshots })
+        .connect_lazy_with(options.clone());
+    let db = Db::Postgres { pool, snapshots, trail: Trail::start(Place::Postgres(options)) };
+    begin_chain::begin(&db).await.map_err(Fault::of)?;
+    Ok(db)
 }
 
 impl Fault {
@@ -218,6 +224,13 @@ impl Fault {
             Database::Postgres(_) => "the PostgreSQL database".to_owned(),
         };
         OpenError { place, problem: self.problem() }
+    }
+
+    fn of(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(error) => Self::Sql(error),
+            other => Self::Damaged(other.to_string()),
+        }
     }
 
     /// What is wrong and what to do, without the URL, which may hold a password.

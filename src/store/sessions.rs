@@ -4,9 +4,34 @@ use std::time::Duration;
 
 use super::grants::GrantColumns;
 use super::{Access, StoreError, execute, on, statements};
-use crate::clock::Timestamp;
-use crate::domain::{Account, OrgName};
+use crate::clock::{Day, Timestamp};
+use crate::domain::{Account, OrgName, Username};
 use crate::policy::{Limits, Standing};
+
+/// Which sessions are alive: those that have not ended, under a key that is not revoked, of users who
+/// are not disabled. Both the look-up of a session and the proof of a read ask for just this.
+macro_rules! alive {
+    (from) => {
+        "FROM sessions s \
+         JOIN orgs o ON o.org = s.org \
+         JOIN users u ON u.org = s.org AND u.username = s.username \
+         LEFT JOIN keys k ON k.kid = s.kid"
+    };
+    (where $org:expr, $session_id:expr, $username:expr, $now:expr) => {
+        concat!(
+            "WHERE s.org = ",
+            $org,
+            " AND s.session_id = ",
+            $session_id,
+            " AND s.username = ",
+            $username,
+            " AND s.ended_at IS NULL AND s.expires_at > ",
+            $now,
+            " AND u.disabled_at IS NULL AND k.revoked_at IS NULL"
+        )
+    };
+}
+pub(super) use alive;
 
 statements! {
     OPEN = "INSERT INTO sessions (org, session_id, username, created_at, expires_at, kind, name, \
@@ -46,19 +71,14 @@ statements! {
            WHERE org = $1 AND username = $2 AND session_id = $3 AND ended_at IS NULL";
     /// The session, its user and the grants that hold today, in one statement: a row a grant, or
     /// one row without. No row at all: no live session of an enabled user, under a key that holds.
-    FIND_LIVE = "SELECT s.created_at, s.expires_at, s.kind, s.name, s.kid, u.demo, \
-                        o.access_version, \
-                        u.password_expires_at, o.second_factor AS demanded, s.second_factor, \
-                        g.grant_id, g.permission, g.reach_kind, g.reach_name, g.last_day \
-                 FROM sessions s \
-                 JOIN orgs o ON o.org = s.org \
-                 JOIN users u ON u.org = s.org AND u.username = s.username \
-                 LEFT JOIN keys k ON k.kid = s.kid \
-                 LEFT JOIN grants g ON g.org = u.org AND g.username = u.username \
-                      AND g.ended_at IS NULL AND (g.last_day IS NULL OR g.last_day >= $5) \
-                 WHERE s.org = $1 AND s.session_id = $2 AND s.username = $3 \
-                   AND s.ended_at IS NULL AND s.expires_at > $4 AND u.disabled_at IS NULL \
-                   AND k.revoked_at IS NULL";
+    FIND_LIVE = concat!(
+        "SELECT s.created_at, s.expires_at, s.kind, s.name, s.kid, u.demo, o.access_version, \
+                u.password_expires_at, o.second_factor AS demanded, s.second_factor, \
+                g.grant_id, g.permission, g.reach_kind, g.reach_name, g.last_day ",
+        alive!(from),
+        " LEFT JOIN grants g ON g.org = u.org AND g.username = u.username \
+               AND g.ended_at IS NULL AND (g.last_day IS NULL OR g.last_day >= $5) ",
+        alive!(where "$1", "$2", "$3", "$4"));
 }
 
 /// A session as its user sees it.
@@ -151,6 +171,15 @@ pub struct LiveSession {
     pub kid: Option<String>,
     /// The user's grants that hold today.
     pub standing: Standing,
+}
+
+/// A session as it was found: it may have ended since, and its user's grants changed.
+#[derive(Debug)]
+pub(super) struct Remembered {
+    pub(super) username: Username,
+    /// The day whose grants these are.
+    pub(super) today: Day,
+    pub(super) session: LiveSession,
 }
 
 #[derive(sqlx::FromRow)]

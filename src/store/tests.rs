@@ -5,7 +5,8 @@ use std::io::Write;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::{
-    audit, factors, grants, inspect, keys, open, orgs, people, rates, sessions, throttle, users,
+    audit, begin_chain, factors, grants, inspect, keys, open, orgs, people, proof, rates, sessions,
+    sets, throttle, users,
 };
 use crate::config::{Database, Secret};
 use crate::store::Db;
@@ -14,15 +15,18 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         audit::STATEMENTS,
         factors::STATEMENTS,
+        begin_chain::STATEMENTS,
         grants::STATEMENTS,
         keys::STATEMENTS,
         inspect::STATEMENTS,
         open::STATEMENTS,
         orgs::STATEMENTS,
         people::STATEMENTS,
+        proof::STATEMENTS,
         rates::STATEMENTS,
         sessions::STATEMENTS,
         throttle::STATEMENTS,
+        sets::STATEMENTS,
         users::STATEMENTS,
     ]
     .concat()
@@ -66,7 +70,7 @@ async fn every_statement_can_be_prepared_on_postgresql() {
 async fn r101_every_sqlite_connection_is_durable_and_distrustful() {
     let folder = tempfile::tempdir().unwrap();
     let db = Db::open(&Database::Sqlite(folder.path().join("test.db"))).await.unwrap();
-    let Db::Sqlite { readers, writer, snapshots } = db else { panic!("not SQLite") };
+    let Db::Sqlite { readers, writer, snapshots, .. } = db else { panic!("not SQLite") };
     for pool in [&readers, &writer, &snapshots] {
         let mut connection = pool.acquire().await.unwrap();
         for (pragma, expected) in [

@@ -11,6 +11,7 @@ mod jwt;
 
 mod access;
 mod architecture;
+mod chain;
 mod contract;
 mod every_route;
 mod hostile;
@@ -19,6 +20,7 @@ mod keys;
 mod login;
 mod long;
 mod matrix;
+mod memory;
 mod model;
 mod money;
 mod negotiation;
