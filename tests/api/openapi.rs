@@ -286,8 +286,8 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     story.get("/me/sessions", "/me/sessions?limit=1").await;
     let end = root.delete(made.field("Location").unwrap());
     story.tell(Method::Delete, "/me/sessions/{id}", end, 204).await;
-    let other = app.user("root").await;
-    let everywhere = other.delete("/me/sessions");
+    app.add_user("twilio", "kim").await;
+    let everywhere = app.user("kim").await.delete("/me/sessions");
     let theirs = "/users/{name}/sessions";
     story.get(theirs, "/users/root/sessions").await;
     let id = crate::sessions::id_of(&app.user("root").await);
