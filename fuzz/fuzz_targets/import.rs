@@ -10,6 +10,12 @@ fuzz_target!(|file: &[u8]| {
     let lines = 1 + file.iter().filter(|byte| **byte == b'\n' || **byte == b'\r').count() as u64;
     for (name, line) in &read.lines {
         assert!((2..=lines).contains(line), "{name} is in line {line} of {lines}");
+        if !file.contains(&b'"') && file.contains(&b'\n') {
+            let text = file.split(|byte| *byte == b'\n').nth(*line as usize - 1);
+            let text = String::from_utf8_lossy(text.unwrap_or_default());
+            // A lone carriage return breaks a line for the reader too, which counts line feeds.
+            assert!(text.contains(name.as_str()), "{name} is not in line {line}: {text}");
+        }
     }
     for fault in &read.faults {
         assert!(!fault.reason.is_empty() && !fault.field.contains(char::is_control), "{fault:?}");

@@ -151,9 +151,7 @@ fn parse(file: &[u8]) -> Parsed {
     // A file whose lines end in CR alone has one line for the reader.
     let has_lines = file.contains(&b'\n');
     while parsed.faults.len() < FAULTS && matches!(reader.read_byte_record(&mut record), Ok(true)) {
-        let number = record
-            .position()
-            .map_or(0, |position| if has_lines { position.line() } else { position.record() + 1 });
+        let number = line_of(&record, file, has_lines);
         let Some((username, rate)) = header.line(&record, number, &mut parsed) else {
             continue;
         };
@@ -169,13 +167,28 @@ fn parse(file: &[u8]) -> Parsed {
     }
     // RFC 4180 knows quotes in pairs only; the reader takes what comes after the last one as text.
     if file.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
-        let last = record.position().map_or(0, csv::Position::line);
+        let last = line_of(&record, file, has_lines);
         parsed.fault(last, "line", "a quote is opened and never closed: the file may be cut off");
     }
     if parsed.batches.is_empty() && parsed.faults.is_empty() {
         parsed.fault(2, "file", "there is no line after the one that names the columns");
     }
     parsed
+}
+
+/// The line that a record begins in. The reader counts from where it left off, before the rest of
+/// the break of a line (its line feed after a carriage return) and before empty lines.
+fn line_of(record: &ByteRecord, file: &[u8], has_lines: bool) -> u64 {
+    let Some(position) = record.position() else {
+        return 1;
+    };
+    if !has_lines {
+        return position.record() + 1;
+    }
+    let from = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let skipped = file.get(from..).unwrap_or_default().iter();
+    let skipped = skipped.take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    skipped.fold(position.line(), |line, byte| if *byte == b'\n' { line + 1 } else { line })
 }
 
 /// Where each column stands.
@@ -312,6 +325,24 @@ mod tests {
             ],
             "{found:#?}"
         );
+    }
+
+    #[test]
+    fn a_line_has_its_number_whatever_breaks_it_and_however_many_are_empty() {
+        const HEAD: &str = "username,effective_from,amount,currency";
+        for (text, line) in [
+            (format!("{HEAD}\nann,x,1,USD"), 2),
+            (format!("{HEAD}\r\nann,x,1,USD\r\n"), 2),
+            (format!("{HEAD}\rann,x,1,USD\r"), 2),
+            (format!("{HEAD}\n\n\nann,x,1,USD"), 4),
+            (format!("{HEAD}\r\n\r\nann,x,1,USD"), 3),
+            (format!("{HEAD}\r\nbob,2026-12-01,1,USD\r\nann,x,1,USD\r\n"), 3),
+            (format!("\u{feff}{HEAD}\r\nann,x,1,USD\r\n"), 2),
+        ] {
+            let found = faults(text.as_bytes());
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with(&format!("{line} effective_from")), "{text:?}: {found:?}");
+        }
     }
 
     #[test]
