@@ -150,8 +150,10 @@ fn parse(file: &[u8]) -> Parsed {
     let mut seen: HashMap<(Username, Day), u64> = HashMap::new();
     // A file whose lines end in CR alone has one line for the reader.
     let has_lines = file.contains(&b'\n');
+    let mut last = 1;
     while parsed.faults.len() < FAULTS && matches!(reader.read_byte_record(&mut record), Ok(true)) {
         let number = line_of(&record, file, has_lines);
+        last = number;
         let Some((username, rate)) = header.line(&record, number, &mut parsed) else {
             continue;
         };
@@ -167,7 +169,6 @@ fn parse(file: &[u8]) -> Parsed {
     }
     // RFC 4180 knows quotes in pairs only; the reader takes what comes after the last one as text.
     if file.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
-        let last = line_of(&record, file, has_lines);
         parsed.fault(last, "line", "a quote is opened and never closed: the file may be cut off");
     }
     if parsed.batches.is_empty() && parsed.faults.is_empty() {
@@ -342,6 +343,21 @@ mod tests {
             let found = faults(text.as_bytes());
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].starts_with(&format!("{line} effective_from")), "{text:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_named_by_where_its_record_begins() {
+        for break_of_line in ["\n", "\r\n", "\r"] {
+            let file = "username,effective_from,amount,currency,note\n\
+                        ann,2026-12-01,1,USD,\n\
+                        bob,2026-12-01,1,USD,\"cut off\nhere\n"
+                .replace('\n', break_of_line);
+            let found = faults(file.as_bytes());
+            assert!(
+                found.iter().any(|fault| fault.starts_with("3 line: a quote is opened")),
+                "{found:?}"
+            );
         }
     }
 
