@@ -148,11 +148,9 @@ fn parse(file: &[u8]) -> Parsed {
         return parsed;
     };
     let mut seen: HashMap<(Username, Day), u64> = HashMap::new();
-    // A file whose lines end in CR alone has one line for the reader.
-    let has_lines = file.contains(&b'\n');
-    let mut last = 1;
+    let (mut lines, mut last) = (Lines::new(file), 1);
     while parsed.faults.len() < FAULTS && matches!(reader.read_byte_record(&mut record), Ok(true)) {
-        let number = line_of(&record, file, has_lines);
+        let number = lines.of(&record);
         last = number;
         let Some((username, rate)) = header.line(&record, number, &mut parsed) else {
             continue;
@@ -177,19 +175,35 @@ fn parse(file: &[u8]) -> Parsed {
     parsed
 }
 
-/// The line that a record begins in. The reader counts from where it left off, before the rest of
-/// the break of a line (its line feed after a carriage return) and before empty lines.
-fn line_of(record: &ByteRecord, file: &[u8], has_lines: bool) -> u64 {
-    let Some(position) = record.position() else {
-        return 1;
-    };
-    if !has_lines {
-        return position.record() + 1;
+/// Counts the lines of a file, as an editor does: each ends with a line feed, a carriage return, or
+/// both. The reader's own count stops before the second of the two, and before empty lines.
+struct Lines<'a> {
+    file: &'a [u8],
+    counted: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn new(file: &'a [u8]) -> Self {
+        Self { file, counted: 0, line: 1 }
     }
-    let from = usize::try_from(position.byte()).unwrap_or(usize::MAX);
-    let skipped = file.get(from..).unwrap_or_default().iter();
-    let skipped = skipped.take_while(|byte| matches!(byte, b'\r' | b'\n'));
-    skipped.fold(position.line(), |line, byte| if *byte == b'\n' { line + 1 } else { line })
+
+    /// The line that a record begins in; each is asked for after those before it.
+    fn of(&mut self, record: &ByteRecord) -> u64 {
+        let from = record.position().map_or(0, csv::Position::byte);
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let rest = self.file.get(from..).unwrap_or_default();
+        let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let start = from.saturating_add(empty);
+        for at in self.counted..start.min(self.file.len()) {
+            let [byte, next] = [at, at + 1].map(|at| self.file.get(at));
+            if byte == Some(&b'\n') || byte == Some(&b'\r') && next != Some(&b'\n') {
+                self.line += 1;
+            }
+        }
+        self.counted = self.counted.max(start);
+        self.line
+    }
 }
 
 /// Where each column stands.
@@ -339,6 +353,8 @@ mod tests {
             (format!("{HEAD}\r\n\r\nann,x,1,USD"), 3),
             (format!("{HEAD}\r\nbob,2026-12-01,1,USD\r\nann,x,1,USD\r\n"), 3),
             (format!("\u{feff}{HEAD}\r\nann,x,1,USD\r\n"), 2),
+            (format!("{HEAD}\rann,x,1,USD\nbob,2026-12-01,1,USD\n"), 2),
+            (format!("{HEAD}\nbob,2026-12-01,1,USD\rann,x,1,USD\r\n"), 3),
         ] {
             let found = faults(text.as_bytes());
             assert_eq!(found.len(), 1, "{found:?}");
