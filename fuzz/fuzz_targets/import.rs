@@ -10,10 +10,18 @@ fuzz_target!(|file: &[u8]| {
     let lines = 1 + file.iter().filter(|byte| **byte == b'\n' || **byte == b'\r').count() as u64;
     for (name, line) in &read.lines {
         assert!((2..=lines).contains(line), "{name} is in line {line} of {lines}");
+        if !file.contains(&b'"') {
+            // Without quotes every break ends a line: a line feed, a carriage return, or both.
+            let text = String::from_utf8_lossy(file).replace("\r\n", "\n").replace('\r', "\n");
+            let text = text.split('\n').nth(*line as usize - 1).unwrap_or_default();
+            assert!(text.contains(name.as_str()), "{name} is not in line {line}: {text}");
+        }
     }
     for fault in &read.faults {
         assert!(!fault.reason.is_empty() && !fault.field.contains(char::is_control), "{fault:?}");
-        assert!((1..=lines).contains(&fault.line.unwrap_or(0)), "{fault:?} of {lines}");
+        // The line that is missing after the first one is named too.
+        let line = fault.line.unwrap_or(0);
+        assert!((1..=lines.max(2)).contains(&line), "{fault:?} of {lines}");
     }
     assert!(!read.lines.is_empty() || !read.faults.is_empty(), "it is about something");
     if !read.faults.is_empty() {

@@ -149,12 +149,10 @@ fn parse(file: &[u8]) -> Parsed {
         return parsed;
     };
     let mut seen: HashMap<(Username, Day), u64> = HashMap::new();
-    // A file whose lines end in CR alone has one line for the reader.
-    let has_lines = file.contains(&b'\n');
+    let (mut lines, mut last) = (Lines::new(file), 1);
     while parsed.faults.len() < FAULTS && matches!(reader.read_byte_record(&mut record), Ok(true)) {
-        let number = record
-            .position()
-            .map_or(0, |position| if has_lines { position.line() } else { position.record() + 1 });
+        let number = lines.of(&record);
+        last = number;
         let Some((username, rate)) = header.line(&record, number, &mut parsed) else {
             continue;
         };
@@ -170,13 +168,43 @@ fn parse(file: &[u8]) -> Parsed {
     }
     // RFC 4180 knows quotes in pairs only; the reader takes what comes after the last one as text.
     if file.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
-        let last = record.position().map_or(0, csv::Position::line);
         parsed.fault(last, "line", "a quote is opened and never closed: the file may be cut off");
     }
     if parsed.batches.is_empty() && parsed.faults.is_empty() {
         parsed.fault(2, "file", "there is no line after the one that names the columns");
     }
     parsed
+}
+
+/// Counts the lines of a file, as an editor does: each ends with a line feed, a carriage return, or
+/// both. The reader's own count stops before the second of the two, and before empty lines.
+struct Lines<'a> {
+    file: &'a [u8],
+    counted: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn new(file: &'a [u8]) -> Self {
+        Self { file, counted: 0, line: 1 }
+    }
+
+    /// The line that a record begins in; each is asked for after those before it.
+    fn of(&mut self, record: &ByteRecord) -> u64 {
+        let from = record.position().map_or(0, csv::Position::byte);
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let rest = self.file.get(from..).unwrap_or_default();
+        let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let start = from.saturating_add(empty);
+        for at in self.counted..start.min(self.file.len()) {
+            let [byte, next] = [at, at + 1].map(|at| self.file.get(at));
+            if byte == Some(&b'\n') || byte == Some(&b'\r') && next != Some(&b'\n') {
+                self.line += 1;
+            }
+        }
+        self.counted = self.counted.max(start);
+        self.line
+    }
 }
 
 /// Where each column stands.
@@ -313,6 +341,41 @@ mod tests {
             ],
             "{found:#?}"
         );
+    }
+
+    #[test]
+    fn a_line_has_its_number_whatever_breaks_it_and_however_many_are_empty() {
+        const HEAD: &str = "username,effective_from,amount,currency";
+        for (text, line) in [
+            (format!("{HEAD}\nann,x,1,USD"), 2),
+            (format!("{HEAD}\r\nann,x,1,USD\r\n"), 2),
+            (format!("{HEAD}\rann,x,1,USD\r"), 2),
+            (format!("{HEAD}\n\n\nann,x,1,USD"), 4),
+            (format!("{HEAD}\r\n\r\nann,x,1,USD"), 3),
+            (format!("{HEAD}\r\nbob,2026-12-01,1,USD\r\nann,x,1,USD\r\n"), 3),
+            (format!("\u{feff}{HEAD}\r\nann,x,1,USD\r\n"), 2),
+            (format!("{HEAD}\rann,x,1,USD\nbob,2026-12-01,1,USD\n"), 2),
+            (format!("{HEAD}\nbob,2026-12-01,1,USD\rann,x,1,USD\r\n"), 3),
+        ] {
+            let found = faults(text.as_bytes());
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with(&format!("{line} effective_from")), "{text:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_named_by_where_its_record_begins() {
+        for break_of_line in ["\n", "\r\n", "\r"] {
+            let file = "username,effective_from,amount,currency,note\n\
+                        ann,2026-12-01,1,USD,\n\
+                        bob,2026-12-01,1,USD,\"cut off\nhere\n"
+                .replace('\n', break_of_line);
+            let found = faults(file.as_bytes());
+            assert!(
+                found.iter().any(|fault| fault.starts_with("3 line: a quote is opened")),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]
