@@ -122,9 +122,9 @@ async fn r42_anybody_changes_their_password_and_is_signed_out_elsewhere() {
     page.browser.screenshot("account");
     tab_to("change");
     page.browser.press(Key::Enter);
-    page.wait_for("#account-notice");
+    page.wait_for("#change-notice");
     let says = "Your password is changed. You are signed out everywhere else.";
-    assert_eq!(page.text("#account-notice"), says);
+    assert_eq!(page.text("#change-notice"), says);
     assert_eq!(page.browser.run(types), json!(["password", "password", "ann"]));
     assert_eq!(page.server.database.number(LIVE_SESSIONS).await, 1);
     assert!(!page.everything().contains(NEW));
@@ -133,7 +133,7 @@ async fn r42_anybody_changes_their_password_and_is_signed_out_elsewhere() {
 }
 
 #[tokio::test]
-async fn what_was_typed_is_gone_with_whoever_typed_it_and_an_old_sign_in_leads_to_a_new_one() {
+async fn what_was_typed_is_gone_with_whoever_typed_it_and_an_old_sign_in_is_said() {
     let Some(page) = Page::open().await else { return };
     page.sign_in();
     page.browser.click("#open-account");
@@ -146,8 +146,12 @@ async fn what_was_typed_is_gone_with_whoever_typed_it_and_an_old_sign_in_leads_t
     page.browser.click("#open-account");
     page.server.database.execute("UPDATE sessions SET created_at = created_at - 1000000").await;
     page.change_password("ahoy", NEW);
-    let says = "You signed in too long ago for this. Sign in again.";
-    page.browser.wait_until(&format!("notice.textContent === '{says}'"));
+    page.wait_for("#change-error[role=alert]");
+    let says = "You signed in too long ago for this. Sign out, and in again.";
+    assert_eq!(page.text("#change-error"), says);
+    assert_eq!(page.browser.run("return document.activeElement.id"), json!("change"));
+    page.browser.click("#sign-out");
+    page.browser.wait_until("notice.textContent === 'You have signed out.'");
     assert!(page.shows("#sign-in") && !page.shows("#account-view"));
     assert_eq!(page.server.database.number(LIVE_SESSIONS).await, 0);
     let everything = page.everything();

@@ -119,7 +119,7 @@ async fn it_is_turned_off_by_password_and_code_and_nothing_secret_stays_behind()
     open_account(&page, "#factor-off");
     let (_, codes) = turn_on(&page);
     // Whoever signs out or goes elsewhere leaves no code behind.
-    page.browser.click("#back-to-pay");
+    page.browser.click("#close-account");
     page.wait_for("#pay tbody tr");
     assert!(!page.everything().contains(&codes[0]));
     open_account(&page, "#factor-on");
