@@ -23,9 +23,12 @@ export function refuse(error, sentence, fields, wrong) {
     if (hints.length) field.setAttribute("aria-describedby", hints.join(" "));
     else field.removeAttribute("aria-describedby");
   }
-  wrong?.focus();
+  if (!wrong) return;
+  // Where whoever sees but a small part of a form has their eyes.
+  (wrong.closest(".field, fieldset, .buttons") ?? wrong).before(error);
+  wrong.focus();
   // What was typed is typed over.
-  wrong?.select?.();
+  wrong.select?.();
 }
 
 /** Says why it did not work: beside the field of which the server says so, of several by its names

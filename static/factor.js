@@ -39,6 +39,8 @@ export function clear() {
   isPending = false;
   username = "";
   forget();
+  // Out of the state that it was told in, which may not be shown next.
+  off.before(error);
   for (const element of [status, loading]) text(element, "");
   stopCountDown();
   showOnly(null, states);
@@ -90,7 +92,7 @@ export function connect({ leave: sessionEnded, changed }) {
       await navigator.clipboard.writeText([...list.children].map((item) => item.textContent).join("\n"));
       text(status, "They are copied.");
     } catch {
-      refuse("This browser does not let the page copy: mark the codes and copy them by hand.");
+      refuse("This browser does not let the page copy: mark the codes and copy them by hand.", copy);
     }
   });
 }

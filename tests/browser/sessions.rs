@@ -86,6 +86,9 @@ async fn a_token_is_made_shown_once_used_and_forgotten() {
     assert!(page.text("#session-list").contains("sees pay"));
     page.browser.click("#copy-token");
     page.browser.wait_until("document.getElementById('copied').textContent !== ''");
+    let below = "const top = (id) => document.getElementById(id).getBoundingClientRect().top;
+                 return top('copied') > top('copy-token')";
+    assert_eq!(page.browser.run(below), json!(true), "it covers something");
     page.browser.screenshot("token");
 
     page.browser.click("#hide-token");
