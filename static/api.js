@@ -18,10 +18,10 @@ export class Failure extends Error {
   }
 }
 
-/** Signs in; gives for how many seconds. */
-export async function signIn(username, password) {
-  forget();
-  const answer = await ask("POST", "/jwt", { username, password });
+/** Signs in; gives for how many seconds, and who has signed in. */
+export async function signIn(username, password, code) {
+  // What is not asked for is not sent, and who uses no code need not know of it.
+  const answer = await ask("POST", "/jwt", { username, password, ...(code && { code }) }, null);
   if (answer.status === 401) {
     throw new Failure("credentials", "User name, password or code is incorrect.");
   }
@@ -35,14 +35,29 @@ export async function signIn(username, password) {
   if (typeof issued?.access_token !== "string" || typeof issued.expires_in !== "number") {
     throw unexpected(answer);
   }
+  const me = await knownOrEnded(issued.access_token);
   token = issued.access_token;
-  return issued.expires_in;
+  return { seconds: issued.expires_in, me };
+}
+
+/** Whose a new session is. One of which this cannot be said is ended again, since nobody would use
+ *  it or end it. */
+async function knownOrEnded(bearer) {
+  try {
+    return await read(await askSignedIn("GET", "/me", undefined, bearer), meOf);
+  } catch (failure) {
+    try {
+      await end(bearer);
+    } catch {
+      failure.message += " A session of yours may stay open on the server until its time is up.";
+    }
+    throw failure;
+  }
 }
 
 /** The pay that the caller may see, as an array of { username, salary }, and when it was given. */
 export async function listPay() {
-  const answer = await ask("GET", "/bearer");
-  if (answer.status === 401) throw unauthorised(answer);
+  const answer = await askSignedIn("GET", "/bearer");
   if (answer.status === 403) {
     throw new Failure("permission", "You are signed in, and no grant lets you see pay.");
   }
@@ -50,64 +65,85 @@ export async function listPay() {
   if (answer.status === 503 && (await detailOf(answer))) {
     throw busy(answer, "This look could not be recorded in the audit trail, so no pay is shown.");
   }
-  const rows = await read(answer);
   const good = (row) => typeof row?.username === "string" && typeof row?.salary === "string";
-  if (!Array.isArray(rows) || !rows.every(good)) {
-    throw unexpected(answer);
-  }
+  const rows = await read(answer, (rows) => Array.isArray(rows) && rows.every(good) && rows);
   return { rows, given: timeOf(answer) };
 }
 
-/** Until when the caller must have changed a password that was made for them, or null. */
-export async function passwordExpires() {
-  const answer = await ask("GET", "/me");
-  if (answer.status === 401) throw unauthorised(answer);
-  const me = await read(answer);
-  if (me?.password_expires === null) return null;
-  const end = new Date(me?.password_expires);
-  if (Number.isNaN(end.getTime())) throw unexpected(answer);
-  return end;
+/** Who the caller is: the permissions that their token gives them now, over somebody; until when
+ *  they must have changed a password that was made for them, or null; and how they stand with a
+ *  second factor. */
+export async function whoAmI() {
+  return read(await askSignedIn("GET", "/me"), meOf);
 }
 
 /** Changes the caller's own password. */
 export async function changePassword(old, changed) {
-  const answer = await ask("PUT", "/me/password", { old, new: changed });
-  if (answer.status === 401) throw unauthorised(answer);
+  const answer = await askSignedIn("PUT", "/me/password", { old, new: changed });
   if (answer.status === 403) {
     const reasons = { old: "This is not your password." };
     throw new Failure("refused", reasons.old, { reasons });
   }
-  if (!answer.ok) throw await failureOf(answer);
+  await done(answer);
+}
+
+/** Makes the secret of a second factor, which is on once a code of it has come back. */
+export async function startFactor() {
+  const good = (made) => typeof made?.secret === "string" && typeof made.uri === "string"
+    && typeof made.qr?.path === "string" && typeof made.qr.size === "number" && made;
+  return read(await askSignedIn("POST", "/me/totp"), good);
+}
+
+/** Turns the second factor on; gives its recovery codes. */
+export async function confirmFactor(code) {
+  return read(await askSignedIn("POST", "/me/totp/confirm", { code }), recoveryCodesOf);
+}
+
+/** Makes new recovery codes in the place of the old. */
+export async function renewRecoveryCodes() {
+  return read(await askSignedIn("POST", "/me/totp/recovery-codes"), recoveryCodesOf);
+}
+
+/** Turns the second factor off. */
+export async function turnFactorOff(password, code) {
+  await done(await askSignedIn("DELETE", "/me/totp", { password, code }));
+}
+
+/** The caller's live sessions and machine tokens, the newest first, and whether there are more. */
+export async function listSessions() {
+  const answer = await askSignedIn("GET", "/me/sessions");
+  const good = (one) => typeof one?.id === "string" && typeof one.until === "string" && Array.isArray(one.perms);
+  const sessions = await read(answer, (all) => Array.isArray(all) && all.every(good) && all);
+  return { sessions, more: answer.headers.has("Link") };
+}
+
+/** Ends a session or a machine token of the caller's. */
+export async function endSession(id) {
+  await done(await askSignedIn("DELETE", `/me/sessions/${encodeURIComponent(id)}`));
+}
+
+/** Ends all of them. */
+export async function endAllSessions() {
+  await done(await askSignedIn("DELETE", "/me/sessions"));
+}
+
+/** Makes a machine token; gives it, and what it is. */
+export async function makeToken(name, until, perms) {
+  const answer = await askSignedIn("POST", "/me/tokens", { name, until, perms });
+  return read(answer, (made) => typeof made?.access_token === "string" && made);
 }
 
 /** Ends the session on the server. The token is gone from here whatever happens. */
 export async function signOut() {
-  const ending = ask("DELETE", "/jwt");
+  const ending = end(token);
   forget();
-  const answer = await ending;
+  await ending;
+}
+
+async function end(bearer) {
+  const answer = await ask("DELETE", "/jwt", undefined, bearer);
   // 401: it had ended already.
-  if (answer.status !== 204 && answer.status !== 401) {
-    throw await failureOf(answer);
-  }
-}
-
-/** Who the caller is, and how they stand with a second factor. */
-export function whoAmI() {
-  return act("GET", "/me");
-}
-
-/** Asks for what the caller may do about themselves; gives the answer's JSON, or null where it has
- *  none. */
-export async function act(method, path, body) {
-  const answer = await ask(method, path, body);
-  if (answer.status === 401) {
-    const challenge = answer.headers.get("WWW-Authenticate") ?? "";
-    if (challenge.includes("insufficient_user_authentication")) {
-      throw new Failure("old", "You signed in too long ago for this. Sign out, and in again.");
-    }
-    throw new Failure("session", "Your session has ended. Sign in again.");
-  }
-  return answer.status === 204 ? null : read(answer);
+  if (answer.status !== 401) await done(answer);
 }
 
 /** Drops the token. */
@@ -115,10 +151,21 @@ export function forget() {
   token = null;
 }
 
-async function ask(method, path, body, signedIn = true) {
+/** Asks as somebody who has signed in, and fails for want of that: not at all any more, or not
+ *  lately enough for this (RFC 9470). */
+async function askSignedIn(method, path, body, bearer = token) {
+  const answer = await ask(method, path, body, bearer);
+  if (answer.status !== 401) return answer;
+  const challenge = answer.headers.get("WWW-Authenticate") ?? "";
+  throw challenge.includes("insufficient_user_authentication")
+    ? new Failure("sign-in", "You signed in too long ago for this. Sign out, and in again.")
+    : new Failure("session", "Your session has ended. Sign in again.");
+}
+
+async function ask(method, path, body, bearer) {
   const headers = { Accept: "application/json" };
   if (body) headers["Content-Type"] = "application/json";
-  if (token) headers.Authorization = `Bearer ${token}`;
+  if (bearer) headers.Authorization = `Bearer ${bearer}`;
   try {
     return await fetch(path, {
       method,
@@ -134,33 +181,33 @@ async function ask(method, path, body, signedIn = true) {
   }
 }
 
-/** An answer to whoever has signed in: not at all any more, or not lately enough for this. */
-async function readSigned(answer) {
-  await mustBeSignedIn(answer);
-  return read(answer);
-}
-
-async function done(answer) {
-  await mustBeSignedIn(answer);
-  if (!answer.ok) throw await failureOf(answer);
-}
-
-async function mustBeSignedIn(answer) {
-  if (answer.status !== 401) return;
-  const challenge = answer.headers.get("WWW-Authenticate") ?? "";
-  if (challenge.includes("insufficient_user_authentication")) {
-    throw new Failure("stale", "Your sign-in is too long ago for this. Sign out and in again, then repeat it.");
-  }
-  throw new Failure("session", "Your session has ended. Sign in again.");
-}
-
-async function read(answer) {
-  if (!answer.ok) throw await failureOf(answer);
+/** What `take` makes of a good answer; it gives nothing for what it does not understand. */
+async function read(answer, take = (sent) => sent) {
+  await done(answer);
+  let sent;
   try {
-    return await answer.json();
+    sent = await answer.json();
   } catch (error) {
     throw error instanceof SyntaxError ? unexpected(answer) : interrupted(error);
   }
+  const taken = take(sent);
+  if (!taken) throw unexpected(answer);
+  return taken;
+}
+
+async function done(answer) {
+  if (!answer.ok) throw await failureOf(answer);
+}
+
+function meOf(sent) {
+  if (!Array.isArray(sent?.perms) || typeof sent.second_factor?.on !== "boolean") return null;
+  const expires = sent.password_expires === null ? null : new Date(sent.password_expires);
+  if (Number.isNaN(expires?.getTime())) return null;
+  return { perms: sent.perms, factor: sent.second_factor, passwordExpires: expires };
+}
+
+function recoveryCodesOf(sent) {
+  return Array.isArray(sent?.recovery_codes) && sent.recovery_codes;
 }
 
 function interrupted(error) {
@@ -186,14 +233,6 @@ async function failureOf(answer) {
   // A sentence from the server says more than a status.
   if (!detail) return unexpected(answer);
   return new Failure("refused", detail, { reasons: await reasonsOf(answer) });
-}
-
-/** The session has ended, or the sign-in is too long ago for this (RFC 9470). */
-function unauthorised(answer) {
-  const challenge = answer.headers.get("WWW-Authenticate") ?? "";
-  return challenge.includes("insufficient_user_authentication")
-    ? new Failure("sign-in", "You signed in too long ago for this. Sign in again.")
-    : new Failure("session", "Your session has ended. Sign in again.");
 }
 
 /** What is wrong with each field, as sentences. */

@@ -3,9 +3,7 @@
 import * as account from "./account.js";
 import { forget, signOut } from "./api.js";
 import { explain, showOnly, text } from "./dom.js";
-import * as factor from "./factor.js";
 import * as pay from "./pay.js";
-import * as sessions from "./sessions.js";
 import * as signin from "./signin.js";
 
 const byId = (id) => document.getElementById(id);
@@ -71,25 +69,22 @@ function leave(sentence) {
   signin.focus();
 }
 
-/** Ends the session, and says why. */
-async function end(sentence) {
+signin.onSignIn(enter);
+pay.connect(leave);
+account.connect({ leave, goOn: showPay });
+
+byId("open-account").addEventListener("click", () => showAccount(null));
+byId("close-account").addEventListener("click", showPay);
+byId("sign-out").addEventListener("click", async () => {
   const ending = signOut();
   leave("Signing out…");
   try {
     await ending;
-    text(notice, sentence);
+    text(notice, "You have signed out.");
   } catch (failure) {
     text(notice, `${explain(failure)} This page has forgotten you, but your session may stay open on the server until its time is up.`);
   }
-}
-
-signin.onSignIn(enter);
-pay.connect(leave);
-account.connect({ leave, signInAgain: end, goOn: showPay });
-
-byId("open-account").addEventListener("click", () => showAccount(null));
-byId("close-account").addEventListener("click", showPay);
-byId("sign-out").addEventListener("click", () => end("You have signed out."));
+});
 
 // Timers sleep when the machine does; whoever wakes it must not find an ended session's pay.
 document.addEventListener("visibilitychange", leaveWhenExpired);

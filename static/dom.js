@@ -11,6 +11,35 @@ export function showOnly(shown, elements) {
   for (const element of elements) element.hidden = element !== shown;
 }
 
+/** Says in `error` what is wrong, and of which of a form's fields; that gets the focus, as a button
+ *  may instead. An empty sentence takes it back. Beside what a field is described by anyway. */
+export function refuse(error, sentence, fields, wrong) {
+  text(error, sentence);
+  for (const field of fields) {
+    const isWrong = field === wrong;
+    const own = (field.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => id && id !== error.id);
+    const hints = isWrong ? [error.id, ...own] : own;
+    field.setAttribute("aria-invalid", String(isWrong));
+    if (hints.length) field.setAttribute("aria-describedby", hints.join(" "));
+    else field.removeAttribute("aria-describedby");
+  }
+  if (!wrong) return;
+  // Where whoever sees but a small part of a form has their eyes.
+  (wrong.closest(".field, fieldset, .buttons") ?? wrong).before(error);
+  wrong.focus();
+  // What was typed is typed over.
+  wrong.select?.();
+}
+
+/** Says why it did not work: beside the field of which the server says so, of several by its names
+ *  for them; or else beside `otherwise`, which the focus stays with. */
+export function refuseBy(error, failure, fields, otherwise) {
+  const all = Object.values(fields);
+  const name = Object.keys(fields).find((name) => failure.reasons?.[name]);
+  if (name) refuse(error, failure.reasons[name], all, fields[name]);
+  else refuse(error, explain(failure), all, otherwise);
+}
+
 /** Lets a button wait. Not `disabled`, which would drop the focus of whoever has just pressed it. */
 export function wait(button, waiting) {
   button.setAttribute("aria-disabled", String(waiting));

@@ -1,7 +1,8 @@
 // The caller's sessions and machine tokens: what is open in their name, ending it, and a token for a
 // script.
 
-import { endAllSessions, endSession, listPermissions, listSessions, makeToken } from "./api.js";
+import { endAllSessions, endSession, listSessions, makeToken, whoAmI } from "./api.js";
+import * as dom from "./dom.js";
 import { explain, isWaiting, text, wait } from "./dom.js";
 
 const byId = (id) => document.getElementById(id);
@@ -24,7 +25,7 @@ let visit = 0;
 let leave = () => {};
 
 /** Connects the controls. Calls back when the session has ended. */
-export function connect(sessionEnded) {
+export function connect({ leave: sessionEnded }) {
   leave = sessionEnded;
   endAll.addEventListener("click", () => isWaiting(endAll) || confirm.showModal());
   confirm.addEventListener("close", () => {
@@ -50,11 +51,10 @@ export async function load() {
   const [first, last] = [new Date(), new Date(Date.now() + LONGEST_DAYS * DAY_MS)].map(dayOf);
   Object.assign(until, { min: first, max: last, value: dayOf(new Date(Date.now() + 90 * DAY_MS)) });
   await attempt(here, async () => {
-    const [held] = await Promise.all([listPermissions(), refresh(here)]);
+    const [{ perms: held }] = await Promise.all([whoAmI(), refresh(here)]);
     if (here !== visit) return;
-    const grantable = boxes.filter((box) => held.includes(box.value));
-    for (const box of boxes) box.closest("label").hidden = !grantable.includes(box);
-    form.hidden = grantable.length === 0;
+    for (const box of boxes) box.closest("label").hidden = !held.includes(box.value);
+    form.hidden = grantable().length === 0;
   });
   if (here === visit) text(loading, "");
 }
@@ -132,10 +132,10 @@ async function endEverything() {
 
 async function make() {
   const here = visit;
-  const chosen = boxes.filter((box) => box.checked && !box.closest("label").hidden).map((box) => box.value);
+  const chosen = grantable().filter((box) => box.checked).map((box) => box.value);
   const missing = [[name, "Give the token a name."], [until, "Choose its last day."]].find(([field]) => !field.value);
   if (missing) return refuse(missing[1], missing[0]);
-  if (chosen.length === 0) return refuse("Choose what it may do.", boxes.find((box) => !box.closest("label").hidden));
+  if (chosen.length === 0) return refuse("Choose what it may do.", grantable()[0]);
   refuse("");
   hideToken();
   wait(submit, true);
@@ -155,7 +155,7 @@ async function make() {
   } catch (failure) {
     if (here !== visit) return;
     if (failure.kind === "session") return leave(failure.message);
-    refuse(explain(failure), submit);
+    dom.refuseBy(refused, failure, { name, until, perms: grantable()[0] }, submit);
   } finally {
     wait(submit, false);
     submit.textContent = "Make the token";
@@ -194,10 +194,13 @@ async function attempt(here, act) {
   }
 }
 
+/** What the caller holds, and so may give a token. */
+function grantable() {
+  return boxes.filter((box) => !box.closest("label").hidden);
+}
+
 function refuse(sentence, field) {
-  text(refused, sentence);
-  for (const input of [name, until]) input.setAttribute("aria-invalid", String(input === field));
-  field?.focus();
+  dom.refuse(refused, sentence, [name, until, ...boxes], field);
 }
 
 /** A day as the server has it, in UTC. */

@@ -1,7 +1,8 @@
 // The sign-in form.
 
-import { forget, passwordExpires, signIn, signOut } from "./api.js";
-import { countDown, explain, isWaiting, text, wait } from "./dom.js";
+import { signIn, signOut } from "./api.js";
+import * as dom from "./dom.js";
+import { countDown, explain, isWaiting, wait } from "./dom.js";
 
 const form = document.getElementById("sign-in");
 const username = document.getElementById("username");
@@ -29,20 +30,15 @@ export function onSignIn(done) {
     // Browsers offer to keep only what they know to be a password.
     showPassword(false);
     try {
-      const seconds = await signIn(name, password.value, code.value);
+      const { seconds, me } = await signIn(name, password.value, code.value);
       if (abandoned) {
         // Whoever finds the page now need not be the one who sent the form.
         await signOut();
-        return busy(false);
-      }
-      const mustChangeUntil = await passwordExpires();
-      if (!abandoned) {
+      } else {
         clear();
-        done(name, seconds, mustChangeUntil);
+        done(name, seconds, me.passwordExpires);
       }
     } catch (failure) {
-      // Nobody goes on with a session of which the page does not know what it is for.
-      forget();
       if (abandoned) {
         // There is nobody to tell.
       } else if (failure.kind === "credentials") {
@@ -78,15 +74,7 @@ export function focus() {
 }
 
 function refuse(sentence, field) {
-  text(error, sentence);
-  for (const input of [username, password]) {
-    input.setAttribute("aria-invalid", String(input === field));
-    // The notice says why somebody is here again, and the focus lands on the user name.
-    if (input === field) input.setAttribute("aria-describedby", error.id);
-    else if (input === username) input.setAttribute("aria-describedby", "notice");
-    else input.removeAttribute("aria-describedby");
-  }
-  field?.focus();
+  dom.refuse(error, sentence, [username, password, code], field);
 }
 
 function busy(now) {

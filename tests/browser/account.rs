@@ -51,6 +51,7 @@ async fn r42_a_password_that_was_made_is_changed_before_anything_else() {
     assert!(page.text("#change-why").contains("2100"), "{}", page.text("#change-why"));
     assert!(!page.shows("#close-account") && !page.shows("#open-account") && !page.shows("#pay"));
     assert_eq!(page.browser.run("return document.activeElement.id"), json!("account-title"));
+    assert!(!page.shows("#factor") && !page.shows("#sessions") && !page.shows("#make-token"));
     page.browser.screenshot("one-time");
 
     page.change_password("ahoy", "HappilyEverAfter");
@@ -98,6 +99,7 @@ async fn r42_anybody_changes_their_password_and_is_signed_out_elsewhere() {
     page.wait_for("#account-view");
     page.assert_holds_no_pay();
     assert_eq!(page.text("#account-title"), "Account");
+    page.browser.wait_until("document.querySelectorAll('#session-list li').length === 2");
 
     // By keyboard alone.
     let tab_to = |id: &str| {
@@ -122,18 +124,20 @@ async fn r42_anybody_changes_their_password_and_is_signed_out_elsewhere() {
     page.browser.screenshot("account");
     tab_to("change");
     page.browser.press(Key::Enter);
-    page.wait_for("#account-notice");
+    page.wait_for("#change-notice");
     let says = "Your password is changed. You are signed out everywhere else.";
-    assert_eq!(page.text("#account-notice"), says);
+    assert_eq!(page.text("#change-notice"), says);
     assert_eq!(page.browser.run(types), json!(["password", "password", "ann"]));
     assert_eq!(page.server.database.number(LIVE_SESSIONS).await, 1);
+    page.browser.wait_until("document.querySelectorAll('#session-list li').length === 1");
+    assert_eq!(page.browser.run("return document.activeElement.id"), json!("change-title"));
     assert!(!page.everything().contains(NEW));
     page.browser.click("#close-account");
     page.wait_for("#pay tbody tr");
 }
 
 #[tokio::test]
-async fn what_was_typed_is_gone_with_whoever_typed_it_and_an_old_sign_in_leads_to_a_new_one() {
+async fn what_was_typed_is_gone_with_whoever_typed_it_and_an_old_sign_in_is_said() {
     let Some(page) = Page::open().await else { return };
     page.sign_in();
     page.browser.click("#open-account");
@@ -146,12 +150,61 @@ async fn what_was_typed_is_gone_with_whoever_typed_it_and_an_old_sign_in_leads_t
     page.browser.click("#open-account");
     page.server.database.execute("UPDATE sessions SET created_at = created_at - 1000000").await;
     page.change_password("ahoy", NEW);
-    let says = "You signed in too long ago for this. Sign in again.";
-    page.browser.wait_until(&format!("notice.textContent === '{says}'"));
+    page.wait_for("#change-error[role=alert]");
+    let says = "You signed in too long ago for this. Sign out, and in again.";
+    assert_eq!(page.text("#change-error"), says);
+    assert_eq!(page.browser.run("return document.activeElement.id"), json!("change"));
+    page.browser.click("#sign-out");
+    page.browser.wait_until("notice.textContent === 'You have signed out.'");
     assert!(page.shows("#sign-in") && !page.shows("#account-view"));
     assert_eq!(page.server.database.number(LIVE_SESSIONS).await, 0);
     let everything = page.everything();
     assert!(!everything.contains(NEW) && !everything.contains("twilio"), "{everything}");
+}
+
+#[tokio::test]
+async fn no_part_of_the_account_keeps_a_secret_when_it_is_left_or_the_session_ends() {
+    let Some(page) = Page::open().await else { return };
+    page.sign_in();
+    for way in ["#close-account", "#sign-out", "hidden", "ended"] {
+        if page.shows("#sign-in") {
+            page.sign_in();
+        }
+        page.browser.click("#open-account");
+        page.wait_for("#make-token");
+        page.wait_for("#factor-off");
+        page.browser.fill("#token-name", &format!("by-{}", way.trim_start_matches('#')));
+        page.browser.click("#make-token-submit");
+        page.wait_for("#minted");
+        page.browser.click("#factor-turn-on");
+        page.wait_for("#factor-start");
+        page.browser.fill("#new-password", NEW);
+        let held = page.browser.run("return document.getElementById('minted-token').value");
+        let token = held.as_str().unwrap().to_owned();
+        let secret = page.text("#factor-secret");
+        let everything = page.everything();
+        for each in [&token, &secret, NEW] {
+            assert!(each.len() > 20 && everything.contains(each), "{each} is not there to be left");
+        }
+        match way {
+            "hidden" => {
+                page.browser.run("dispatchEvent(new Event('pagehide'))");
+            }
+            "ended" => {
+                page.server.database.execute("UPDATE sessions SET ended_at = created_at").await;
+                page.browser.fill("#factor-code", "000000");
+                page.browser.press(Key::Enter);
+            }
+            button => page.browser.click(button),
+        }
+        page.browser.wait_until("!document.getElementById('account-view').checkVisibility()");
+        let everything = page.everything();
+        for each in [&token, &secret, &secret.replace(' ', ""), NEW] {
+            assert!(!everything.contains(each), "{way}: {each} stays");
+        }
+        let qr = "return document.querySelector('#factor-qr path').hasAttribute('d')";
+        assert_eq!(page.browser.run(qr), json!(false), "{way}");
+    }
 }
 
 #[tokio::test]

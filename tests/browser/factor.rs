@@ -115,11 +115,17 @@ async fn r70_a_second_factor_is_turned_on_and_asked_for_at_the_next_sign_in() {
 #[tokio::test]
 async fn it_is_turned_off_by_password_and_code_and_nothing_secret_stays_behind() {
     let Some(page) = Page::open().await else { return };
+    let _elsewhere = page.server.log_in();
     page.sign_in();
     open_account(&page, "#factor-off");
+    page.browser.wait_until("document.querySelectorAll('#session-list li').length === 2");
     let (_, codes) = turn_on(&page);
+    // What has ended is no longer shown as open.
+    page.browser.wait_until("document.querySelectorAll('#session-list li').length === 1");
+    assert!(page.text("#session-list").contains("with a second factor"));
+    assert_eq!(page.browser.run("return document.activeElement.id"), json!("factor-codes-title"));
     // Whoever signs out or goes elsewhere leaves no code behind.
-    page.browser.click("#back-to-pay");
+    page.browser.click("#close-account");
     page.wait_for("#pay tbody tr");
     assert!(!page.everything().contains(&codes[0]));
     open_account(&page, "#factor-on");
@@ -196,6 +202,15 @@ async fn the_account_view_fits_320_pixels_and_works_by_keyboard_alone() {
     page.wait_for("#factor-start");
     assert_eq!(page.browser.run("return document.activeElement.id"), json!("factor-code"));
     assert_fits("factor-start");
+    page.browser.type_text("000000");
+    page.browser.press(Key::Enter);
+    page.wait_for("#factor-error");
+    let in_sight = page.browser.run(
+        "const { top, bottom } = document.getElementById('factor-error').getBoundingClientRect();
+         return top >= 0 && bottom <= innerHeight",
+    );
+    assert_eq!(in_sight, json!(true), "nobody sees why it is not on");
+    assert_fits("factor-wrong-code");
     let app = Authenticator::of(&page.text("#factor-secret").replace(' ', ""));
     page.browser.type_text(&app.code_at(now()));
     page.browser.press(Key::Enter);

@@ -78,7 +78,7 @@ impl Page {
     pub fn everything(&self) -> String {
         let all = self.browser.run(
             "return document.documentElement.outerHTML
-                 + [...document.querySelectorAll('input')].map((input) => input.value).join(' ')",
+                 + [...document.querySelectorAll('input, textarea')].map((input) => input.value).join(' ')",
         );
         all.as_str().unwrap().to_owned()
     }

@@ -72,6 +72,44 @@ async fn after_too_many_failures_the_page_says_how_long_to_wait_and_keeps_what_i
 }
 
 #[tokio::test]
+async fn a_session_is_ended_again_when_the_page_cannot_learn_whose_it_is() {
+    let script = r#"const ask = window.fetch;
+        window.answers = [() => new Response("", { status: 500 }), () => Response.json({ perms: [] })];
+        window.fetch = (path, options) =>
+            path === "/me" && answers.length ? Promise.resolve(answers.shift()()) : ask(path, options);"#;
+    let Some(page) = Page::open_with_script(script).await else { return };
+    for says in ["The server failed (status 500).", "does not understand (status 200)."] {
+        page.submit("twilio", "ahoy");
+        page.browser.wait_until(&format!(
+            "document.getElementById('sign-in-error').textContent.includes('{says}')"
+        ));
+        assert!(page.shows("#sign-in") && !page.shows("#table-view") && !page.shows("#account"));
+        page.browser.wait_until("submit.getAttribute('aria-disabled') === 'false'");
+        assert_eq!(page.server.database.number(LIVE_SESSIONS).await, 0, "{says}");
+    }
+    assert_eq!(page.server.database.number(ALL_SESSIONS).await, 2);
+    page.sign_in();
+    assert_eq!(page.server.database.number(LIVE_SESSIONS).await, 1);
+}
+
+#[tokio::test]
+async fn a_session_is_ended_again_when_the_page_is_left_before_it_begins() {
+    let script = r#"const ask = window.fetch;
+        window.fetch = async (path, options) => {
+            if (path === "/me") await new Promise((go) => { window.goOn = go; });
+            return ask(path, options);
+        };"#;
+    let Some(page) = Page::open_with_script(script).await else { return };
+    page.submit("twilio", "ahoy");
+    page.browser.wait_until("window.goOn");
+    assert_eq!(page.server.database.number(LIVE_SESSIONS).await, 1);
+    page.browser.run("dispatchEvent(new Event('pagehide')); goOn()");
+    page.browser.wait_until("submit.getAttribute('aria-disabled') === 'false'");
+    assert_eq!(page.server.database.number(LIVE_SESSIONS).await, 0);
+    assert!(page.shows("#sign-in") && !page.shows("#table-view") && !page.shows("#account"));
+}
+
+#[tokio::test]
 async fn an_empty_field_is_named_without_asking_the_server() {
     let Some(page) = Page::open().await else { return };
     page.submit("twilio", "");

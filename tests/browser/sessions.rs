@@ -10,7 +10,7 @@ const LIVE: &str = "SELECT COUNT(*) FROM sessions WHERE ended_at IS NULL";
 impl Page {
     /// Opens the view, and waits for what it shows.
     fn open_sessions(&self) {
-        self.browser.click("#open-sessions");
+        self.browser.click("#open-account");
         self.wait_for("#session-list li");
         self.wait_for("#make-token");
     }
@@ -34,7 +34,7 @@ async fn a_user_sees_what_is_open_and_ends_one_of_it() {
     page.sign_in();
     page.open_sessions();
     assert_eq!(page.sessions(), ["Sign-in  End", "Sign-in This session Sign out"]);
-    assert_eq!(page.browser.run("return document.activeElement.id"), json!("sessions-title"));
+    assert_eq!(page.browser.run("return document.activeElement.id"), json!("account-title"));
     assert!(page.text("#session-list").contains("From 127.0.0.1 · opened "));
     assert!(!page.shows("#table-view"));
     page.browser.screenshot("sessions");
@@ -45,8 +45,9 @@ async fn a_user_sees_what_is_open_and_ends_one_of_it() {
     assert_eq!(page.sessions(), ["Sign-in This session Sign out"]);
     assert_eq!(page.server.read_pay(&other).status, 401);
 
-    page.browser.click("#close-sessions");
-    assert!(page.shows("#pay tbody tr") && !page.shows("#sessions-view"));
+    page.browser.click("#close-account");
+    page.wait_for("#pay tbody tr");
+    assert!(!page.shows("#sessions") && page.sessions().is_empty());
     page.open_sessions();
     page.browser.click("#session-list button");
     page.browser.wait_until("notice.textContent === 'You have signed out.'");
@@ -70,7 +71,7 @@ async fn a_token_is_made_shown_once_used_and_forgotten() {
     page.browser.fill("#token-name", "Nightly Export");
     page.browser.press(Key::Enter);
     page.browser.wait_until(
-        "document.querySelector('#make-token-error').innerText.includes('a name is 1 to 64')",
+        "document.querySelector('#make-token-error').innerText.includes('A name is 1 to 64')",
     );
     page.browser.fill("#token-name", "nightly");
     page.browser.press(Key::Enter);
@@ -85,6 +86,9 @@ async fn a_token_is_made_shown_once_used_and_forgotten() {
     assert!(page.text("#session-list").contains("sees pay"));
     page.browser.click("#copy-token");
     page.browser.wait_until("document.getElementById('copied').textContent !== ''");
+    let below = "const top = (id) => document.getElementById(id).getBoundingClientRect().top;
+                 return top('copied') > top('copy-token')";
+    assert_eq!(page.browser.run(below), json!(true), "it covers something");
     page.browser.screenshot("token");
 
     page.browser.click("#hide-token");
@@ -123,7 +127,7 @@ async fn signing_out_everywhere_asks_once_and_ends_everything() {
     page.browser.wait_until("notice.textContent.startsWith('You have signed out everywhere')");
     assert_eq!(page.server.database.number(LIVE).await, 0);
     assert_eq!(page.server.read_pay(&other).status, 401);
-    assert!(page.sessions().is_empty() && !page.shows("#sessions-view"));
+    assert!(page.sessions().is_empty() && !page.shows("#sessions"));
 }
 
 #[tokio::test]
@@ -142,7 +146,7 @@ async fn a_sign_in_of_long_ago_and_a_session_that_is_over_are_said() {
     page.server.database.execute("UPDATE sessions SET ended_at = created_at").await;
     page.browser.click("#make-token-submit");
     page.browser.wait_until("notice.textContent === 'Your session has ended. Sign in again.'");
-    assert!(!page.shows("#sessions-view"));
+    assert!(!page.shows("#sessions"));
 }
 
 #[tokio::test]
