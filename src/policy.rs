@@ -92,6 +92,8 @@ pub struct Standing {
     pub grants: Vec<Grant>,
     /// What their session may not do.
     pub limits: Limits,
+    /// What their session is called; none but for a script's.
+    pub token: Option<String>,
     /// When they signed in; none for a script, which never does, and for the operator.
     pub signed_in_at: Option<Timestamp>,
     /// The org's `access_version` when they were read.

@@ -11,7 +11,7 @@ use super::{Act, Fault, Refused, members};
 use crate::clock::Day;
 use crate::domain::{Line, Money, Username};
 use crate::policy::{Allowed, Read, Write};
-use crate::store::audit::{self, Action, Record, Subjects};
+use crate::store::audit::{self, Action, Record};
 use crate::store::orgs;
 use crate::store::rates::{self, Batch, NewRate};
 
@@ -77,10 +77,10 @@ pub async fn import(
         faults.truncate(FAULTS);
         return Err(Refused::Invalid(faults));
     }
-    let (mut recorded, mut done, mut subjects) = (0, 0, Subjects::default());
+    let (mut recorded, mut done, mut subjects) = (0, 0, Vec::new());
     for (_, batch) in &batches {
         recorded += rates::import(tx.access(), &allowed, batch, now).await?;
-        batch.usernames().for_each(|name| subjects.push(name));
+        subjects.extend(batch.usernames());
         done += batch.len();
         progress(done, lines);
     }
@@ -97,7 +97,8 @@ pub async fn import(
     let mut record = Record::by(&allowed, Action::ImportPay, now, act.origin);
     let detail = json!({ "recorded": recorded, "unchanged": unchanged, "dry_run": dry_run });
     record.detail = members(detail);
-    audit::append_all(tx.access(), &record, subjects).await?;
+    record.subjects = subjects;
+    audit::append(tx.access(), &record).await?;
     tx.commit().await?;
     Ok(Imported { recorded, unchanged })
 }

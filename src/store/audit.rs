@@ -1,16 +1,40 @@
 //! The audit trail: who did or saw what. Append-only; a record commits with what it records.
 
+use std::fmt::Write;
+
 use serde_json::{Map, Value};
 
-use super::{Access, StoreError, execute, statements};
+use super::chain::{Fields, Head, hex, parse_hash};
+use super::sets::{self, Subjects};
+use super::{Access, StoreError, execute, on, proof, statements};
 use crate::clock::Timestamp;
 use crate::domain::{Account, OrgName, Permission};
 use crate::policy::{Allowed, Right};
 
+/// A column of a record `j` of a batch.
+macro_rules! column {
+    ($at:literal) => {
+        concat!("json_extract(j.value, '$[", $at, "]')")
+    };
+}
+
 statements! {
-    APPEND = "INSERT INTO audit (at, org, actor, session_id, action, permission, grants, \
-                                 subjects, detail, client, request_id) \
-              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    /// The records `$1`, each a JSON array, if the chain `$3` is `$4` long and the proofs `$2` stand.
+    APPEND = concat!(
+        "INSERT INTO audit_records (chain, seq, hash, at, org, actor, session_id, token, action, \
+                                    permission, grants, names, sets, detail, outcome, client, \
+                                    request_id) \
+         SELECT CAST($3 AS BIGINT), CAST(", column!(0), " AS BIGINT), unhex(", column!(1), "), \
+                CAST(", column!(2), " AS BIGINT), ", column!(3), ", ", column!(4), ", ", column!(5),
+        ", ", column!(6), ", ", column!(7), ", ", column!(8), ", ", column!(9), ", '', ",
+        column!(10), ", ", column!(11), ", ", column!(12), ", ", column!(13), ", ", column!(14),
+        " FROM json_each(CAST($1 AS TEXT)) j \
+          WHERE (SELECT c.length FROM audit_chains c WHERE c.chain = $3) = $4 \
+            AND NOT EXISTS (SELECT 1 FROM ", proof::fallen!("$2"), ") \
+          ORDER BY CAST(j.key AS BIGINT)");
+    CHAIN_FOR_CHANGES = "SELECT chain, length, head FROM chain_for_changes";
+    CHAIN_FOR_READS = "SELECT chain, length, head FROM chain_for_reads";
+    ADD_CHAIN = "INSERT INTO audit_chains (kind) VALUES ($1) RETURNING chain, length, head";
 }
 
 /// What was done.
@@ -56,6 +80,8 @@ pub enum Action {
     RetireKey,
     /// The configured key was replaced, under which all others are sealed.
     ChangeRoot,
+    /// The records from before there were chains were bound into one.
+    BeginChain,
 }
 
 impl Action {
@@ -81,6 +107,23 @@ impl Action {
             Self::PromoteKey => "promote_key",
             Self::RetireKey => "retire_key",
             Self::ChangeRoot => "change_root",
+            Self::BeginChain => "begin_chain",
+        }
+    }
+}
+
+/// How an act ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    #[default]
+    Done,
+}
+
+impl Outcome {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
         }
     }
 }
@@ -95,7 +138,7 @@ pub struct Origin {
 }
 
 /// One record. Never an amount, a password or a token.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Record<'a> {
     /// When.
     pub at: Timestamp,
@@ -105,6 +148,8 @@ pub struct Record<'a> {
     pub actor: &'a str,
     /// In which session; none on the command line.
     pub session_id: Option<&'a str>,
+    /// What that session is called; none but for a script's.
+    pub token: Option<&'a str>,
     /// What.
     pub action: Action,
     /// By which permission.
@@ -115,6 +160,8 @@ pub struct Record<'a> {
     pub subjects: Vec<&'a str>,
     /// What there is to say beyond that.
     pub detail: Map<String, Value>,
+    /// How it ended.
+    pub outcome: Outcome,
     /// From where.
     pub origin: &'a Origin,
 }
@@ -128,16 +175,23 @@ impl<'a> Record<'a> {
         at: Timestamp,
         origin: &'a Origin,
     ) -> Self {
+        Self { org: org.as_str(), actor, ..Self::by_itself(action, at, origin) }
+    }
+
+    /// A record of what Stipend did by itself, in no org.
+    pub(super) fn by_itself(action: Action, at: Timestamp, origin: &'a Origin) -> Self {
         Self {
             at,
-            org: org.as_str(),
-            actor,
+            org: "",
+            actor: "stipend",
             session_id: None,
+            token: None,
             action,
             permission: None,
             grants: Vec::new(),
             subjects: Vec::new(),
             detail: Map::new(),
+            outcome: Outcome::Done,
             origin,
         }
     }
@@ -166,90 +220,141 @@ impl<'a> Record<'a> {
         origin: &'a Origin,
     ) -> Self {
         Self {
+            token: allowed.principal().standing().token.as_deref(),
             permission: Some(allowed.permission()),
             grants: allowed.visibility().grant_ids().collect(),
             subjects: Vec::new(),
             ..Self::of(allowed.account(), allowed.principal().session_id(), action, at, origin)
         }
     }
+
+    /// The record as it is written, about these people.
+    pub(super) fn prepare(&self, subjects: &Subjects) -> Result<Prepared, StoreError> {
+        let grants =
+            (!self.grants.is_empty()).then(|| Value::from(self.grants.clone()).to_string());
+        let detail = serde_json::to_string(&self.detail).map_err(unwritable)?;
+        let permission = self.permission.map(Permission::name);
+        let Origin { client, request_id } = self.origin;
+
+        let mut content = Fields::default();
+        content
+            .number(self.at.as_millis())
+            .text(self.org)
+            .text(self.actor)
+            .maybe(self.session_id)
+            .maybe(self.token)
+            .text(self.action.name())
+            .maybe(permission)
+            .maybe(grants.as_deref())
+            .hashes(subjects.hashes())
+            .text(&detail)
+            .text(self.outcome.name())
+            .text(client)
+            .text(request_id);
+        let columns = (
+            self.at.as_millis(),
+            self.org,
+            self.actor,
+            self.session_id,
+            self.token,
+            self.action.name(),
+            permission,
+            grants,
+            subjects.numbers(),
+            detail,
+            self.outcome.name(),
+            client,
+            request_id,
+        );
+        let columns = serde_json::to_string(&columns).map_err(unwritable)?;
+        Ok(Prepared { content, columns })
+    }
 }
 
-/// The names of the people whose rows an answer holds, however many: as JSON arrays, since a
-/// million names apart would take several times the memory.
-#[derive(Debug, Default)]
-pub struct Subjects {
-    full: Vec<String>,
-    last: String,
-    names_in_last: usize,
+fn unwritable(_: serde_json::Error) -> StoreError {
+    StoreError::Impossible("a record")
 }
 
-/// How many names one record holds; a longer answer has several.
-const NAMES: usize = 10_000;
+/// A record that lacks nothing but its place in a chain.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    content: Fields,
+    /// A JSON array of the columns, in the order of [`APPEND`].
+    columns: String,
+}
 
-impl Subjects {
-    /// Adds a name, which holds nothing that JSON would escape.
-    pub fn push(&mut self, name: &str) {
-        if self.names_in_last == NAMES {
-            self.full.push(std::mem::take(&mut self.last) + "]");
-            self.names_in_last = 0;
-        }
-        self.last.push(if self.names_in_last == 0 { '[' } else { ',' });
-        self.last.push('"');
-        self.last.push_str(name);
-        self.last.push('"');
-        self.names_in_last += 1;
+/// The next records of a chain, as [`APPEND`] takes them: a JSON array, and the head that they make.
+pub(super) fn link<'a>(head: Head, records: impl Iterator<Item = &'a Prepared>) -> (String, Head) {
+    let (mut rows, mut end) = (String::from("["), head);
+    for record in records {
+        end = end.then(record.content.as_bytes());
+        let comma = if rows.len() > 1 { "," } else { "" };
+        let columns = record.columns.get(1..).unwrap_or_default();
+        // Writing to a text cannot fail.
+        let _ = write!(rows, "{comma}[{},\"{}\",{columns}", end.length, hex(&end.hash));
     }
+    rows.push(']');
+    (rows, end)
+}
 
-    fn into_arrays(self) -> impl Iterator<Item = String> {
-        let last = if self.names_in_last == 0 { "[]".to_owned() } else { self.last + "]" };
-        self.full.into_iter().chain([last])
-    }
+/// Appends records to a chain, if it ends where it is said to end and all that was read under these
+/// [`super::proof`]s still holds: all of them, or none. Returns how many.
+pub(super) async fn append_linked(
+    access: Access<'_>,
+    head: Head,
+    rows: &str,
+    proofs: &str,
+) -> Result<u64, StoreError> {
+    Ok(execute!(
+        access,
+        sqlx::query(APPEND).bind(rows).bind(proofs).bind(head.chain).bind(head.length)
+    )?)
 }
 
 /// Appends a record, in the transaction of what it records.
-pub async fn append(access: Access<'_>, record: &Record<'_>) -> Result<(), StoreError> {
-    append_one(access, record, json_array(&record.subjects)).await
+pub async fn append(mut access: Access<'_>, record: &Record<'_>) -> Result<(), StoreError> {
+    let subjects = sets::of_names(access.reborrow(), record.org, &record.subjects).await?;
+    append_about(access, record, &subjects).await
 }
 
-/// Appends a record of many subjects, in the transaction of what it records: in several parts, if
-/// they are too many for one.
-pub async fn append_all(
+/// Appends a record about people whose sets are in the database.
+pub(super) async fn append_about(
     mut access: Access<'_>,
     record: &Record<'_>,
-    subjects: Subjects,
+    subjects: &Subjects,
 ) -> Result<(), StoreError> {
-    for part in subjects.into_arrays() {
-        append_one(access.reborrow(), record, part).await?;
+    let prepared = record.prepare(subjects)?;
+    let head = take_chain(access.reborrow()).await?;
+    let (rows, _) = link(head, std::iter::once(&prepared));
+    match append_linked(access, head, &rows, "[]").await? {
+        1 => Ok(()),
+        _ => Err(StoreError::Impossible("audit_chains")),
     }
-    Ok(())
 }
 
-async fn append_one(
-    access: Access<'_>,
-    record: &Record<'_>,
-    subjects: String,
-) -> Result<(), StoreError> {
-    let grants = (!record.grants.is_empty()).then(|| json_array(&record.grants));
-    let detail = serde_json::to_string(&record.detail)
-        .map_err(|_| StoreError::Impossible("the detail of a record"))?;
-    execute!(
-        access,
-        sqlx::query(APPEND)
-            .bind(record.at.as_millis())
-            .bind(record.org)
-            .bind(record.actor)
-            .bind(record.session_id)
-            .bind(record.action.name())
-            .bind(record.permission.map(Permission::name))
-            .bind(grants)
-            .bind(subjects)
-            .bind(detail)
-            .bind(&record.origin.client)
-            .bind(&record.origin.request_id)
-    )?;
-    Ok(())
+/// A chain for the records of changes that nobody else appends to until this transaction ends.
+async fn take_chain(mut access: Access<'_>) -> Result<Head, StoreError> {
+    let found: Option<(i64, i64, Vec<u8>)> = on!(access.reborrow(), connection =>
+        sqlx::query_as(CHAIN_FOR_CHANGES).fetch_optional(connection))?;
+    let (chain, length, head) = match found {
+        Some(found) => found,
+        None => on!(access, connection => sqlx::query_as(ADD_CHAIN)
+            .bind("changes")
+            .fetch_one(connection))?,
+    };
+    Ok(Head { chain, length, hash: parse_hash(&head)? })
 }
 
-fn json_array(names: &[&str]) -> String {
-    Value::from(names).to_string()
+/// Where a chain for the records of reads ends, which on PostgreSQL no other process takes as long as
+/// this connection is there.
+pub(super) async fn take_chain_for_reads(mut access: Access<'_>) -> Result<Head, StoreError> {
+    for _ in 0..2 {
+        let found: Option<(i64, i64, Vec<u8>)> = on!(access.reborrow(), connection =>
+            sqlx::query_as(CHAIN_FOR_READS).fetch_optional(connection))?;
+        if let Some((chain, length, head)) = found {
+            return Ok(Head { chain, length, hash: parse_hash(&head)? });
+        }
+        execute!(access.reborrow(), sqlx::query(ADD_CHAIN).bind("reads"))?;
+    }
+    Err(StoreError::Impossible("audit_chains"))
 }

@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::audit::{self, Action, Origin, Record, Subjects};
+use super::audit::{self, Action, Origin, Record};
 use super::pay::{Chunk, Cursor, PayQuery, Sink, Sort};
 use super::people::{self, Person};
 use super::rates::{self, Part, Rate};
+use super::sets::{Collector, Subjects};
 use super::{Db, StoreError, Tx, orgs, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{Account, Money, Total, Username};
@@ -124,9 +125,9 @@ pub async fn pay(
         let mut snapshot = None;
         let subjects = if large {
             let tx = snapshot.insert(db.snapshot().await?);
-            names(tx, &allowed, &asked).await?
+            names(db, tx, &allowed, &asked).await?
         } else {
-            by_name(rows.usernames())
+            by_name(db, &allowed, rows.usernames()).await?
         };
         match record(db, &allowed, subjects, purpose).await? {
             Recorded::Durably(export) => {
@@ -141,6 +142,7 @@ pub async fn pay(
 
 /// Whose rows a long answer gives.
 async fn names(
+    db: &Db,
     snapshot: &mut Tx,
     allowed: &Allowed<Read>,
     asked: &PayQuery,
@@ -148,23 +150,27 @@ async fn names(
     if asked.after.is_some() {
         let mut names = Names::default();
         each_chunk(snapshot, allowed, asked, Part::Name, &mut names).await?;
-        return Ok(by_name(names.0.iter().map(String::as_str)));
+        return by_name(db, allowed, names.0.iter().map(String::as_str)).await;
     }
     // Without a cursor the names are the same in any order.
     let asked = PayQuery { sort: Sort::Username, descending: false, ..asked.clone() };
-    let mut subjects = Subjects::default();
-    each_chunk(snapshot, allowed, &asked, Part::Name, &mut subjects).await?;
-    Ok(subjects)
+    let mut people = People::new(db, allowed);
+    each_chunk(snapshot, allowed, &asked, Part::Name, &mut people).await?;
+    people.finish().await
 }
 
-/// Names as the record holds them: by name, since in another order they would tell who is paid
-/// more.
-fn by_name<'a>(names: impl Iterator<Item = &'a str>) -> Subjects {
+/// The people of some rows, as the record names them: by name, since another order would tell who is
+/// paid more.
+async fn by_name(
+    db: &Db,
+    allowed: &Allowed<Read>,
+    names: impl Iterator<Item = &str>,
+) -> Result<Subjects, StoreError> {
     let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
-    let mut subjects = Subjects::default();
-    names.into_iter().for_each(|name| subjects.push(name));
-    subjects
+    let mut people = Collector::new(db, allowed.account().org.as_str());
+    people.take(names.into_iter()).await?;
+    people.finish().await
 }
 
 #[derive(Default)]
@@ -177,6 +183,32 @@ impl Sink for Names {
     }
 }
 
+/// Collects the people of rows that come sorted by name.
+struct People<'a> {
+    collector: Collector<'a>,
+    failed: Option<StoreError>,
+}
+
+impl<'a> People<'a> {
+    fn new(db: &'a Db, allowed: &Allowed<Read>) -> Self {
+        Self { collector: Collector::new(db, allowed.account().org.as_str()), failed: None }
+    }
+
+    async fn finish(self) -> Result<Subjects, StoreError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.collector.finish().await,
+        }
+    }
+}
+
+impl Sink for People<'_> {
+    async fn take(&mut self, chunk: Chunk) -> bool {
+        self.failed = self.collector.take(chunk.usernames()).await.err();
+        self.failed.is_none()
+    }
+}
+
 /// What everybody whom the caller may see is paid together, for each currency, in the order of
 /// their codes.
 pub async fn sums(
@@ -186,14 +218,12 @@ pub async fn sums(
     purpose: &Purpose<'_>,
 ) -> Result<Vec<Sum>, Withheld> {
     for _ in 0..ATTEMPTS {
-        let mut totals = Totals::default();
+        let mut totals = Totals::new(db, &allowed);
         let mut tx = db.snapshot().await?;
         each_chunk(&mut tx, &allowed, asked, Part::Row, &mut totals).await?;
         drop(tx);
-        let Totals { subjects, sums, failed } = totals;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
+        let Totals { people, sums } = totals;
+        let subjects = people.finish().await?;
         match record(db, &allowed, subjects, purpose).await? {
             Recorded::Durably(_) => return Ok(sums.into_values().collect()),
             Recorded::Outdated(renewed) => allowed = renewed,
@@ -202,21 +232,16 @@ pub async fn sums(
     Err(Withheld::KeepsChanging)
 }
 
-impl Sink for Subjects {
-    async fn take(&mut self, chunk: Chunk) -> bool {
-        chunk.usernames().for_each(|name| self.push(name));
-        true
-    }
-}
-
-#[derive(Default)]
-struct Totals {
-    subjects: Subjects,
+struct Totals<'a> {
+    people: People<'a>,
     sums: BTreeMap<&'static str, Sum>,
-    failed: Option<StoreError>,
 }
 
-impl Totals {
+impl<'a> Totals<'a> {
+    fn new(db: &'a Db, allowed: &Allowed<Read>) -> Self {
+        Self { people: People::new(db, allowed), sums: BTreeMap::new() }
+    }
+
     fn add(&mut self, salary: Money) -> Result<(), StoreError> {
         let Some(sum) = self.sums.get_mut(salary.currency()) else {
             self.sums.insert(salary.currency(), Sum { people: 1, total: Total::of(salary) });
@@ -228,11 +253,13 @@ impl Totals {
     }
 }
 
-impl Sink for Totals {
+impl Sink for Totals<'_> {
     async fn take(&mut self, chunk: Chunk) -> bool {
-        chunk.usernames().for_each(|name| self.subjects.push(name));
-        self.failed = chunk.rows().try_for_each(|row| self.add(row?.salary)).err();
-        self.failed.is_none()
+        if let Err(error) = chunk.rows().try_for_each(|row| self.add(row?.salary)) {
+            self.people.failed = Some(error);
+            return false;
+        }
+        self.people.take(chunk).await
     }
 }
 
@@ -252,8 +279,7 @@ pub async fn history(
         let rates = rates::history(reader.access(), &account, known_at).await?;
         let version = rates::count(reader.access(), &account).await?;
         drop(reader);
-        let mut subjects = Subjects::default();
-        subjects.push(username.as_str());
+        let subjects = by_name(db, &allowed, std::iter::once(username.as_str())).await?;
         match record(db, &allowed, subjects, purpose).await? {
             Recorded::Durably(_) => return Ok(History { person, rates, version }),
             Recorded::Outdated(renewed) => allowed = renewed,
@@ -367,7 +393,7 @@ async fn record(
         record.detail.insert("export".into(), number.into());
         export = Some(number);
     }
-    audit::append_all(tx.access(), &record, subjects).await?;
+    audit::append_about(tx.access(), &record, &subjects).await?;
     tx.commit().await?;
     Ok(Recorded::Durably(export))
 }

@@ -6,6 +6,8 @@
 //! never the pool. The one exception is [`disclosure`], which must see its own commit.
 
 pub mod audit;
+mod begin_chain;
+pub mod chain;
 pub mod disclosure;
 pub mod grants;
 pub mod keys;
@@ -13,14 +15,21 @@ mod open;
 pub mod orgs;
 pub mod pay;
 pub mod people;
+mod proof;
 pub mod rates;
 pub mod sessions;
+mod sets;
+mod trail;
 pub mod users;
+
+use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 pub use open::OpenError;
+pub use sets::Subjects;
+pub use trail::Trail;
 
 /// The database could not do it. The text is for the log: it may name tables, never values that
 /// were bound.
@@ -45,6 +54,8 @@ pub enum Db {
         writer: SqlitePool,
         /// Read from at length, by few.
         snapshots: SqlitePool,
+        /// What the process remembers.
+        trail: Arc<Trail>,
     },
     /// A PostgreSQL database, which other processes may share.
     Postgres {
@@ -52,10 +63,18 @@ pub enum Db {
         pool: PgPool,
         /// Read from at length, by few.
         snapshots: PgPool,
+        /// What the process remembers.
+        trail: Arc<Trail>,
     },
 }
 
 impl Db {
+    fn trail(&self) -> &Trail {
+        match self {
+            Self::Sqlite { trail, .. } | Self::Postgres { trail, .. } => trail,
+        }
+    }
+
     /// A connection to read from.
     pub async fn reader(&self) -> Result<Reader, StoreError> {
         Ok(match self {
@@ -88,12 +107,12 @@ impl Db {
     /// Closes every connection, after what is under way on it.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { readers, writer, snapshots } => {
+            Self::Sqlite { readers, writer, snapshots, .. } => {
                 snapshots.close().await;
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres { pool, snapshots } => {
+            Self::Postgres { pool, snapshots, .. } => {
                 snapshots.close().await;
                 pool.close().await;
             }

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -12,7 +13,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use super::{Db, StoreError, on, statements};
+use super::{Db, StoreError, begin_chain, on, statements};
 use crate::config::Database;
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -132,7 +133,9 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .connect_lazy_with(options);
-    Ok(Db::Sqlite { readers, writer, snapshots })
+    let db = Db::Sqlite { readers, writer, snapshots, trail: Arc::default() };
+    begin_chain::begin(&db).await.map_err(Fault::of)?;
+    Ok(db)
 }
 
 /// Whether a connection is outside of a transaction. Where SQLite has ended one by itself, as it
@@ -188,10 +191,19 @@ async fn open_postgres(url: &str) -> Result<Db, Fault> {
         .max_connections(LONG_READS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options);
-    Ok(Db::Postgres { pool, snapshots })
+    let db = Db::Postgres { pool, snapshots, trail: Arc::default() };
+    begin_chain::begin(&db).await.map_err(Fault::of)?;
+    Ok(db)
 }
 
 impl Fault {
+    fn of(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(error) => Self::Sql(error),
+            StoreError::Impossible(what) => Self::Damaged(format!("an impossible value in {what}")),
+        }
+    }
+
     /// What is wrong and what to do, without the URL, which may hold a password.
     fn problem(&self) -> String {
         match self {

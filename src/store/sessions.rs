@@ -18,7 +18,7 @@ statements! {
            WHERE org = $1 AND session_id = $2 AND ended_at IS NULL";
     /// The session, its user and the grants that hold today, in one statement: a row a grant, or
     /// one row without. No row at all: no live session of an enabled user, under a key that holds.
-    FIND_LIVE = "SELECT s.created_at, s.expires_at, s.kind, s.kid, u.demo, o.access_version, \
+    FIND_LIVE = "SELECT s.created_at, s.expires_at, s.kind, s.name, s.kid, u.demo, o.access_version, \
                         u.password_expires_at, o.second_factor AS demanded, s.second_factor, \
                         g.grant_id, g.permission, g.reach_kind, g.reach_name, g.last_day \
                  FROM sessions s \
@@ -50,6 +50,7 @@ struct Row {
     created_at: i64,
     expires_at: i64,
     kind: String,
+    name: Option<String>,
     kid: Option<String>,
     demo: i64,
     access_version: i64,
@@ -178,7 +179,7 @@ pub async fn find_live(
     };
     let lifetime = u64::try_from(first.expires_at.saturating_sub(first.created_at))
         .map_err(|_| StoreError::Impossible("sessions"))?;
-    let (is_demo, kid) = (first.demo != 0, first.kid.clone());
+    let (is_demo, kid, token) = (first.demo != 0, first.kid.clone(), first.name.clone());
     let is_machine = first.kind != Opener::LogIn.kind();
     let limits = Limits {
         password_must_change: first.password_expires_at.is_some(),
@@ -188,6 +189,6 @@ pub async fn find_live(
     let signed_in_at = (!is_machine).then_some(Timestamp::from_millis(first.created_at));
     let version = first.access_version;
     let grants = rows.into_iter().filter_map(|row| row.grant.into_grant()).collect();
-    let standing = Standing { grants, limits, signed_in_at, version };
+    let standing = Standing { grants, limits, token, signed_in_at, version };
     Ok(Some(LiveSession { lifetime: Duration::from_millis(lifetime), is_demo, kid, standing }))
 }

@@ -4,20 +4,25 @@ use std::io::Write;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{audit, grants, keys, open, orgs, people, rates, sessions, users};
+use super::{
+    audit, begin_chain, grants, keys, open, orgs, people, proof, rates, sessions, sets, users,
+};
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
 fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
         audit::STATEMENTS,
+        begin_chain::STATEMENTS,
         grants::STATEMENTS,
         keys::STATEMENTS,
         open::STATEMENTS,
         orgs::STATEMENTS,
         people::STATEMENTS,
+        proof::STATEMENTS,
         rates::STATEMENTS,
         sessions::STATEMENTS,
+        sets::STATEMENTS,
         users::STATEMENTS,
     ]
     .concat()
@@ -61,7 +66,7 @@ async fn every_statement_can_be_prepared_on_postgresql() {
 async fn r101_every_sqlite_connection_is_durable_and_distrustful() {
     let folder = tempfile::tempdir().unwrap();
     let db = Db::open(&Database::Sqlite(folder.path().join("test.db"))).await.unwrap();
-    let Db::Sqlite { readers, writer, snapshots } = db else { panic!("not SQLite") };
+    let Db::Sqlite { readers, writer, snapshots, .. } = db else { panic!("not SQLite") };
     for pool in [&readers, &writer, &snapshots] {
         let mut connection = pool.acquire().await.unwrap();
         for (pragma, expected) in [

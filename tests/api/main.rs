@@ -10,6 +10,7 @@ mod jwt;
 
 mod access;
 mod architecture;
+mod chain;
 mod contract;
 mod every_route;
 mod http;

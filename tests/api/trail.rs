@@ -66,12 +66,12 @@ async fn nothing_is_given_when_the_record_cannot_be_written() {
     let caller = app.demo_user().await;
     let (forbid, allow) = if is_postgres() {
         (
-            "CREATE TRIGGER forbid BEFORE INSERT ON audit EXECUTE FUNCTION refuse_change()",
-            "DROP TRIGGER forbid ON audit",
+            "CREATE TRIGGER forbid BEFORE INSERT ON audit_records EXECUTE FUNCTION refuse_change()",
+            "DROP TRIGGER forbid ON audit_records",
         )
     } else {
         (
-            "CREATE TRIGGER forbid BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END",
+            "CREATE TRIGGER forbid BEFORE INSERT ON audit_records BEGIN SELECT RAISE(ABORT, 'no'); END",
             "DROP TRIGGER forbid",
         )
     };
@@ -100,15 +100,37 @@ async fn r82_records_and_rates_cannot_be_changed_or_deleted() {
     let app = TestApp::new().await;
     app.demo_user().await;
     for sql in [
+        "UPDATE audit_records SET actor = 'somebody'",
+        "DELETE FROM audit_records",
         "UPDATE audit SET actor = 'somebody'",
         "DELETE FROM audit",
+        "UPDATE audit_sets SET names = '[]'",
+        "DELETE FROM audit_sets",
+        "UPDATE audit_set_members SET username = 'somebody'",
+        "DELETE FROM audit_set_members",
+        "UPDATE audit_subjects SET record_id = record_id + 1",
+        "DELETE FROM audit_subjects",
+        "UPDATE audit_chains SET length = length - 1 WHERE length > 0",
+        "UPDATE audit_chains SET kind = 'reads'",
+        "UPDATE audit_chains SET head = (SELECT hash FROM audit_sets LIMIT 1) WHERE length > 0",
+        "DELETE FROM audit_chains",
+        "INSERT INTO audit_chains (chain, kind, length) VALUES (99, 'reads', 7)",
+        // Neither the next of its chain, nor of any.
+        "INSERT INTO audit_records (at, org, actor, action, names, client, request_id) \
+         VALUES (0, 'twilio', 'x', 'log_in', '', 'x', 'x')",
+        "INSERT INTO audit_records (at, org, actor, action, names, client, request_id, chain, seq, hash) \
+         SELECT 0, 'twilio', 'x', 'log_in', '', 'x', 'x', chain, length + 2, head FROM audit_chains \
+          WHERE length > 0",
+        "INSERT INTO audit_records (at, org, actor, action, names, client, request_id, chain, seq, hash) \
+         SELECT 0, 'twilio', 'x', 'log_in', '', 'x', 'x', chain, length, head FROM audit_chains \
+          WHERE length > 0",
         "UPDATE rates SET amount_minor = 1",
         "DELETE FROM rates WHERE username = 'jdoe'",
     ] {
         assert!(app.try_execute(sql).await.is_err(), "{sql}");
     }
     if !is_postgres() {
-        for table in ["audit", "rates"] {
+        for table in ["audit_records", "audit_sets", "audit_chains", "rates"] {
             let sql = format!("INSERT OR REPLACE INTO {table} SELECT * FROM {table}");
             assert!(app.try_execute(&sql).await.is_err(), "{sql}");
         }

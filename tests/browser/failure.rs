@@ -29,7 +29,7 @@ async fn a_killed_server_leaves_no_row_and_a_retry_brings_them_back() {
 async fn no_row_is_shown_while_the_audit_trail_cannot_be_written() {
     let Some(page) = Page::open().await else { return };
     page.sign_in();
-    page.server.database.execute("ALTER TABLE audit RENAME TO gone").await;
+    page.server.database.execute("ALTER TABLE audit_records RENAME TO gone").await;
     page.browser.click("#refresh");
     page.wait_for("#table-error[role=alert]");
     page.assert_holds_no_pay();
@@ -37,7 +37,7 @@ async fn no_row_is_shown_while_the_audit_trail_cannot_be_written() {
     assert!(page.text("#table-error").contains("could not be recorded"));
     page.browser.screenshot("no-audit");
 
-    page.server.database.execute("ALTER TABLE gone RENAME TO audit").await;
+    page.server.database.execute("ALTER TABLE gone RENAME TO audit_records").await;
     page.browser.wait_until("retry.getAttribute('aria-disabled') === 'false'");
     page.browser.click("#retry");
     page.wait_for("#pay tbody tr");
@@ -48,13 +48,13 @@ async fn no_row_is_shown_while_the_audit_trail_cannot_be_written() {
 #[tokio::test]
 async fn nobody_is_signed_in_while_the_audit_trail_cannot_be_written() {
     let Some(page) = Page::open().await else { return };
-    page.server.database.execute("ALTER TABLE audit RENAME TO gone").await;
+    page.server.database.execute("ALTER TABLE audit_records RENAME TO gone").await;
     page.submit("twilio", "ahoy");
     page.wait_for("#sign-in-error[role=alert]");
     assert!(page.shows("#sign-in") && !page.shows("#table-view"));
     assert_eq!(page.server.database.number("SELECT COUNT(*) FROM sessions").await, 0);
 
-    page.server.database.execute("ALTER TABLE gone RENAME TO audit").await;
+    page.server.database.execute("ALTER TABLE gone RENAME TO audit_records").await;
     page.browser.wait_until("submit.getAttribute('aria-disabled') === 'false'");
     assert_eq!(page.browser.run("return username.value"), json!("twilio"), "nothing is lost");
     page.browser.click("#submit");

@@ -1,0 +1,71 @@
+//! What must still hold when the record of a read is written.
+//!
+//! What a read used may come from memory: the caller's grants, or a whole answer. The statement that
+//! writes its record also asks whether all of that is so now, whoever may have changed it, and writes
+//! nothing unless it is. Versions that triggers raise make that a comparison of numbers.
+
+use serde::Serialize;
+
+use super::{Access, StoreError, on, statements};
+
+/// Of a JSON array of [`Proof`]s, the positions of those that do not hold.
+macro_rules! fallen {
+    ($proofs:literal) => {
+        concat!(
+            "(SELECT CAST(p.key AS BIGINT) AS position FROM json_each(CAST(",
+            $proofs,
+            " AS TEXT)) p WHERE NOT EXISTS (\
+                SELECT 1 FROM sessions s \
+                  JOIN users u ON u.org = s.org AND u.username = s.username \
+                  JOIN orgs o ON o.org = s.org \
+                  JOIN pay_versions v ON v.org = s.org \
+                 WHERE s.org = json_extract(p.value, '$[0]') \
+                   AND s.session_id = json_extract(p.value, '$[1]') \
+                   AND s.username = json_extract(p.value, '$[2]') \
+                   AND s.ended_at IS NULL \
+                   AND s.expires_at > CAST(json_extract(p.value, '$[3]') AS BIGINT) \
+                   AND u.disabled_at IS NULL \
+                   AND o.access_version = CAST(json_extract(p.value, '$[4]') AS BIGINT) \
+                   AND CAST(json_extract(p.value, '$[5]') AS BIGINT) IN (-1, v.version))) f"
+        )
+    };
+}
+pub(super) use fallen;
+
+statements! {
+    FALLEN = concat!("SELECT f.position FROM ", fallen!("$1"), " ORDER BY f.position");
+    VERSION = "SELECT version FROM pay_versions WHERE org = $1";
+}
+
+/// That a session is alive at a time, its user not disabled, and what they may do in the org as it
+/// was; and, where an answer was kept in memory, that it is what would be answered now.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub(super) struct Proof(String, String, String, i64, i64, i64);
+
+impl Proof {
+    pub(super) fn new(
+        (org, session_id, username): (&str, &str, &str),
+        at: i64,
+        access_version: i64,
+        pay_version: Option<i64>,
+    ) -> Self {
+        let pay_version = pay_version.unwrap_or(-1);
+        Self(org.into(), session_id.into(), username.into(), at, access_version, pay_version)
+    }
+}
+
+/// Proofs as the statements take them.
+pub(super) fn json<'a>(proofs: impl Iterator<Item = &'a Proof>) -> Result<String, StoreError> {
+    let proofs: Vec<&Proof> = proofs.collect();
+    serde_json::to_string(&proofs).map_err(|_| StoreError::Impossible("a proof"))
+}
+
+/// The positions of those that do not hold.
+pub(super) async fn find_fallen(access: Access<'_>, proofs: &str) -> Result<Vec<i64>, StoreError> {
+    Ok(on!(access, connection => sqlx::query_scalar(FALLEN).bind(proofs).fetch_all(connection))?)
+}
+
+/// The version of all that an answer about an org's pay shows.
+pub(super) async fn pay_version(access: Access<'_>, org: &str) -> Result<i64, StoreError> {
+    Ok(on!(access, connection => sqlx::query_scalar(VERSION).bind(org).fetch_one(connection))?)
+}
