@@ -3,6 +3,7 @@
 //! A token says who and in which session; what they may do is read from the database at every
 //! request. So ending a session, a grant or a user acts on the very next one.
 
+pub mod checkpoint;
 mod crypto;
 mod housekeeping;
 pub mod keys;

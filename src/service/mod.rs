@@ -5,6 +5,7 @@
 //! it may have waited for its turn.
 
 pub mod asked;
+pub mod audit;
 pub mod explain;
 pub mod export;
 pub mod grants;
@@ -24,7 +25,7 @@ use crate::config::Secret;
 use crate::domain::Username;
 use crate::entropy::EntropyError;
 use crate::policy::{Allowed, Denied, MoreThanHeld, Right};
-use crate::store::audit::{self, Action, Origin, Record};
+use crate::store::audit::{self as trail, Action, Origin, Record};
 use crate::store::{Db, StoreError, Tx, sessions};
 
 /// What every act needs beside its proof.
@@ -177,7 +178,7 @@ impl Act<'_> {
             detail,
             ..Record::by(allowed, action, self.now(), self.origin)
         };
-        audit::append(tx.access(), &record).await
+        trail::append(tx.access(), &record).await
     }
 }
 

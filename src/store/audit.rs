@@ -82,10 +82,17 @@ pub enum Action {
     ChangeRoot,
     /// The records from before there were chains were bound into one.
     BeginChain,
+    /// The trail was read.
+    ReadAudit,
+    /// Somebody was told who has seen a person's pay.
+    ReadReaders,
+    /// Old records were moved to a file.
+    ArchiveAudit,
 }
 
 impl Action {
-    const fn name(self) -> &'static str {
+    /// Its name in a record.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::LogIn => "log_in",
             Self::LogOut => "log_out",
@@ -108,6 +115,9 @@ impl Action {
             Self::RetireKey => "retire_key",
             Self::ChangeRoot => "change_root",
             Self::BeginChain => "begin_chain",
+            Self::ReadAudit => "read_audit",
+            Self::ReadReaders => "read_readers",
+            Self::ArchiveAudit => "archive_audit",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! made, and how a writer begins. The caller owns the transaction: functions take an [`Access`],
 //! never the pool. The one exception is [`disclosure`], which must see its own commit.
 
+pub mod archive;
 pub mod audit;
 mod begin_chain;
 pub mod chain;
@@ -17,10 +18,13 @@ pub mod pay;
 pub mod people;
 mod proof;
 pub mod rates;
+pub mod reading;
 pub mod sessions;
 mod sets;
+pub mod stored;
 mod trail;
 pub mod users;
+pub mod verify;
 
 use std::sync::Arc;
 

@@ -5,13 +5,15 @@ use std::io::Write;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::{
-    audit, begin_chain, grants, keys, open, orgs, people, proof, rates, sessions, sets, users,
+    archive, audit, begin_chain, grants, keys, open, orgs, people, proof, rates, reading, sessions,
+    sets, users, verify,
 };
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
 fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
+        archive::STATEMENTS,
         audit::STATEMENTS,
         begin_chain::STATEMENTS,
         grants::STATEMENTS,
@@ -21,9 +23,11 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         people::STATEMENTS,
         proof::STATEMENTS,
         rates::STATEMENTS,
+        reading::STATEMENTS,
         sessions::STATEMENTS,
         sets::STATEMENTS,
         users::STATEMENTS,
+        verify::STATEMENTS,
     ]
     .concat()
     .into_iter()
