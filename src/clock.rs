@@ -68,6 +68,11 @@ impl Day {
         let date = Date::parse(text, format_description!("[year]-[month]-[day]"));
         date.ok().filter(|_| plain).map(Self)
     }
+
+    /// The moment at which it begins.
+    pub fn start(self) -> Timestamp {
+        Timestamp(self.0.midnight().assume_utc().unix_timestamp().saturating_mul(1000))
+    }
 }
 
 impl std::fmt::Display for Day {

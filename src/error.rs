@@ -325,7 +325,8 @@ pub fn allow(methods: &[Method]) -> String {
 
 /// The first segments of the paths that speak JSON unless they are asked for something else. The
 /// contract's paths speak plain text.
-const JSON_PATHS: &[&str] = &[".well-known", "explain", "me", "openapi.json", "pay", "users"];
+const JSON_PATHS: &[&str] =
+    &["audit", ".well-known", "explain", "me", "openapi.json", "pay", "users"];
 
 struct PrefersProblem(bool);
 

@@ -19,10 +19,33 @@ use crate::store::chain::{Head, hex, unhex_hash};
 use crate::store::keys;
 use crate::store::{Access, StoreError, verify};
 
-/// The `typ` of a checkpoint.
-pub const CHECKPOINT: &str = "stipend-checkpoint";
-/// The `typ` of an archive's last line.
-pub const ARCHIVE: &str = "stipend-archive";
+/// What can be signed. Nothing else can, a token least of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Where the trail ended at one moment.
+    Checkpoint,
+    /// The last line of an archive.
+    Archive,
+}
+
+impl Kind {
+    /// Its `typ`.
+    const fn typ(self) -> &'static str {
+        match self {
+            Self::Checkpoint => "stipend-checkpoint",
+            Self::Archive => "stipend-archive",
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Checkpoint => "checkpoint",
+            Self::Archive => "signed end of an archive",
+        })
+    }
+}
 
 /// The fields of the header, in the order in which they are written.
 #[derive(Deserialize, Serialize)]
@@ -38,7 +61,7 @@ struct Header {
 pub enum NotSigned {
     /// It has another form.
     #[error("it is no {0}")]
-    Malformed(&'static str),
+    Malformed(Kind),
     /// Its key is none of the database's.
     #[error("it is signed by the key {0}, which this database has never had")]
     UnknownKey(String),
@@ -58,13 +81,13 @@ pub async fn public_keys(access: Access<'_>) -> Result<PublicKeys, StoreError> {
 }
 
 /// Signs a value, as one line.
-pub fn sign(key: &CheckpointKey, typ: &str, value: &impl Serialize) -> Result<String, StoreError> {
+pub fn sign(key: &CheckpointKey, kind: Kind, value: &impl Serialize) -> Result<String, StoreError> {
     let encoded = |text: Result<Vec<u8>, serde_json::Error>| {
         text.map(|text| BASE64_URL_SAFE_NO_PAD.encode(text))
             .map_err(|_| StoreError::Impossible("something to sign"))
     };
     let header =
-        Header { typ: typ.to_owned(), alg: "EdDSA".to_owned(), kid: key.kid().to_owned() };
+        Header { typ: kind.typ().to_owned(), alg: "EdDSA".to_owned(), kid: key.kid().to_owned() };
     let header = encoded(serde_json::to_vec(&header))?;
     let payload = encoded(serde_json::to_vec(value))?;
     let signed = format!("{header}.{payload}");
@@ -72,15 +95,14 @@ pub fn sign(key: &CheckpointKey, typ: &str, value: &impl Serialize) -> Result<St
     Ok(format!("{signed}.{signature}"))
 }
 
-/// The payload of a line of that type, which a key of these has signed.
-pub fn verify(line: &str, typ: &'static str, keys: &PublicKeys) -> Result<Vec<u8>, NotSigned> {
-    let malformed = || NotSigned::Malformed(typ);
+/// The payload of a line of that kind, which a key of these has signed.
+pub fn verify(line: &str, kind: Kind, keys: &PublicKeys) -> Result<Vec<u8>, NotSigned> {
+    let malformed = || NotSigned::Malformed(kind);
     let decoded = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed());
     let (signed, signature) = line.rsplit_once('.').ok_or_else(malformed)?;
     let (header, payload) = signed.split_once('.').ok_or_else(malformed)?;
-    let header: Header =
-        serde_json::from_slice(&decoded(header)?).map_err(|_| malformed())?;
-    if header.typ != typ || header.alg != "EdDSA" {
+    let header: Header = serde_json::from_slice(&decoded(header)?).map_err(|_| malformed())?;
+    if header.typ != kind.typ() || header.alg != "EdDSA" {
         return Err(malformed());
     }
     let Some(public) = keys.get(&header.kid) else {
@@ -136,13 +158,13 @@ impl Checkpoint {
 
     /// The checkpoint as a line that can be kept anywhere.
     pub fn sign(&self, key: &CheckpointKey) -> Result<String, StoreError> {
-        sign(key, CHECKPOINT, self)
+        sign(key, Kind::Checkpoint, self)
     }
 
     /// The checkpoint of a line that one of these keys has signed.
     pub fn verify(line: &str, keys: &PublicKeys) -> Result<Self, NotSigned> {
-        let payload = verify(line, CHECKPOINT, keys)?;
-        serde_json::from_slice(&payload).map_err(|_| NotSigned::Malformed(CHECKPOINT))
+        let payload = verify(line, Kind::Checkpoint, keys)?;
+        serde_json::from_slice(&payload).map_err(|_| NotSigned::Malformed(Kind::Checkpoint))
     }
 }
 
@@ -152,7 +174,11 @@ mod tests {
 
     fn checkpoint() -> Checkpoint {
         let head = Head { chain: 2, length: 7, hash: [9; 32] };
-        Checkpoint { at: "2026-03-10T12:00:00.000Z".into(), records: 7, chains: vec![(&head).into()] }
+        Checkpoint {
+            at: "2026-03-10T12:00:00.000Z".into(),
+            records: 7,
+            chains: vec![(&head).into()],
+        }
     }
 
     fn known(key: &CheckpointKey) -> PublicKeys {
@@ -186,13 +212,16 @@ mod tests {
             changed.replace_range(at..=at, other);
             assert!(Checkpoint::verify(&changed, &keys).is_err(), "{at}");
         }
-        let archive = sign(&key, ARCHIVE, &checkpoint()).unwrap();
-        assert_eq!(Checkpoint::verify(&archive, &keys), Err(NotSigned::Malformed(CHECKPOINT)));
+        let archive = sign(&key, Kind::Archive, &checkpoint()).unwrap();
+        assert_eq!(
+            Checkpoint::verify(&archive, &keys),
+            Err(NotSigned::Malformed(Kind::Checkpoint))
+        );
         let stranger = CheckpointKey::of_seed(&[8; 32]);
         let forged = checkpoint().sign(&stranger).unwrap();
         assert!(matches!(Checkpoint::verify(&forged, &keys), Err(NotSigned::UnknownKey(_))));
         for odd in ["", ".", "..", "a.b", "é.é.é"] {
-            assert_eq!(Checkpoint::verify(odd, &keys), Err(NotSigned::Malformed(CHECKPOINT)));
+            assert_eq!(Checkpoint::verify(odd, &keys), Err(NotSigned::Malformed(Kind::Checkpoint)));
         }
     }
 }

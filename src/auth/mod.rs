@@ -13,7 +13,7 @@ mod seal;
 pub mod sealing;
 mod token;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -160,7 +160,12 @@ impl Auth {
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
         let max_sign_in_age = config.access.max_sign_in_age;
-        let house = House { db: db.clone(), ports: ports.clone(), keys: keys.clone() };
+        let house = House {
+            db: db.clone(),
+            ports: ports.clone(),
+            keys: keys.clone(),
+            logged: Mutex::default(),
+        };
         let housekeeping = Arc::new(Housekeeping::start(house));
         Ok(Self {
             db,

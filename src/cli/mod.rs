@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 it worked, 1 it did not, 2 the command line or a setting is wrong.
 
+mod audit;
 mod explain;
 mod grant;
 mod key;
@@ -77,6 +78,9 @@ enum Operate {
     /// Show, record, import, export and sum up pay
     #[command(subcommand)]
     Pay(pay::Command),
+    /// Read, prove and archive the audit trail: who did and saw what
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Say whether somebody sees somebody's pay and why, and who else does
     Explain(explain::Explain),
 }
@@ -164,6 +168,7 @@ async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failur
         Operate::Grant(command) => grant::run(command, operator).await,
         Operate::Key(command) => key::run(command, operator).await,
         Operate::Pay(command) => pay::run(command, operator).await,
+        Operate::Audit(command) => audit::run(command, operator).await,
         Operate::Explain(asked) => explain::run(asked, operator).await,
     }
 }

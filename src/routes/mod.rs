@@ -1,6 +1,7 @@
 //! The HTTP door: every route there is, and the catcher for what no route answers.
 
 mod answer;
+mod audit;
 mod bearer;
 mod body;
 mod grants;
@@ -15,6 +16,7 @@ mod parameters;
 mod path;
 mod pay;
 mod query;
+mod readers;
 mod users;
 
 use rocket::http::{Header, Method, Status};
@@ -28,6 +30,7 @@ use crate::fairings;
 /// Every route.
 pub fn all() -> Vec<Route> {
     [
+        audit::routes(),
         bearer::routes(),
         grants::routes(),
         health::routes(),
@@ -37,6 +40,7 @@ pub fn all() -> Vec<Route> {
         openapi::routes(),
         page::routes(),
         pay::routes(),
+        readers::routes(),
         users::routes(),
     ]
     .concat()

@@ -16,7 +16,7 @@ use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
-use super::{answer, bearer, grants, health, jwks, jwt, me, page, pay, users};
+use super::{answer, audit, bearer, grants, health, jwks, jwt, me, page, pay, readers, users};
 use crate::error::{Error, Problem};
 use crate::service::schema;
 
@@ -43,6 +43,8 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         jwt::log_in, jwt::log_out,
         bearer::list_pay, bearer::list_pay_by_post,
         pay::sum_pay, pay::import_pay, pay::get_history, pay::record_pay,
+        audit::list_records, audit::get_checkpoint,
+        readers::my_readers, readers::readers_of,
         me::who_am_i, me::explain_sight,
         users::list_people, users::add_person, users::get_person, users::change_person,
         users::set_password,
@@ -134,6 +136,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("ETag", "The version, for `If-Match` or `If-None-Match`."),
     ("Link", "Where the next page is, with `rel=\"next\"` (RFC 8288); absent on the last."),
     ("Location", "Where the new thing is."),
+    (
+        "Stipend-Checkpoint",
+        "Where the audit trail ends, signed: keep it, and verify the trail against it later.",
+    ),
     ("Retry-After", "After how many seconds to try again."),
     (CHALLENGE, "Which token is needed, and what is wrong with the one that came (RFC 6750)."),
 ];

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::export::harmless;
 use super::schema::{self, Moment, PermissionName};
 use super::{Act, members};
 use crate::auth::Keys;
@@ -174,9 +175,41 @@ impl RecordBody {
 
 /// The columns of a file of records.
 pub const COLUMNS: [&str; 17] = [
-    "id", "at", "actor", "action", "permission", "grants", "subjects", "people", "detail",
-    "outcome", "session", "token", "client", "request_id", "chain", "seq", "hash",
+    "id",
+    "at",
+    "actor",
+    "action",
+    "permission",
+    "grants",
+    "subjects",
+    "people",
+    "detail",
+    "outcome",
+    "session",
+    "token",
+    "client",
+    "request_id",
+    "chain",
+    "seq",
+    "hash",
 ];
+
+/// The first line of a file of records.
+pub fn csv_head() -> String {
+    COLUMNS.join(",") + "\r\n"
+}
+
+/// Records as lines of CSV (RFC 4180), in which no cell is a formula.
+pub fn csv(records: &[RecordBody]) -> Result<Vec<u8>, StoreError> {
+    let unwritable = |_| StoreError::Impossible("a record that cannot be written");
+    let mut lines = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::with_capacity(records.len() * 256));
+    for record in records {
+        lines.write_record(record.cells().map(|cell| harmless(&cell))).map_err(unwritable)?;
+    }
+    lines.into_inner().map_err(|_| StoreError::Impossible("a record that cannot be written"))
+}
 
 fn object(text: &str) -> Result<Map<String, Value>, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Impossible("audit_records.detail"))

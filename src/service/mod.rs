@@ -4,6 +4,7 @@
 //! caller may do it, and asks for their session and grants again inside of its transaction, since
 //! it may have waited for its turn.
 
+pub mod archive_file;
 pub mod asked;
 pub mod audit;
 pub mod explain;
@@ -14,6 +15,7 @@ pub mod keys;
 pub mod orgs;
 pub mod payroll;
 pub mod people;
+pub mod proof;
 pub mod schema;
 pub mod shown;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 
+use super::audit::{self, Action, Origin, Record};
 use super::chain::{BEGINNING, Head, hex, parse_hash};
 use super::stored::{Stored, columns};
 use super::verify::ArchivedPart;
@@ -23,7 +24,7 @@ statements! {
     GENESIS = "SELECT chain, seq FROM audit_records WHERE action = 'begin_chain' \
                ORDER BY record_id LIMIT 1";
     RECORDS = concat!("SELECT ", columns!(), " FROM audit_records r ORDER BY r.record_id");
-    SET = "SELECT org, hash, names FROM audit_sets WHERE set_no = $1";
+    SET = "SELECT org, names FROM audit_sets WHERE set_no = $1";
     ADD_ARCHIVE = "INSERT INTO audit_archives (digest, before_day, archived_at) VALUES ($1, $2, $3)";
     ADD_PART = "INSERT INTO audit_archived (chain, through, head, digest) VALUES ($1, $2, $3, $4)";
     REMOVE = "DELETE FROM audit_records \
@@ -104,27 +105,18 @@ pub async fn range(
     Ok(range)
 }
 
-/// Takes what goes into an archive.
-pub trait Take {
-    /// Why it takes no more.
-    type Error: From<StoreError>;
-
-    /// The next record.
-    fn take(&mut self, record: &Stored) -> Result<(), Self::Error>;
-}
-
-/// Hands over the records of a range, by their numbers.
-pub async fn each_record<T: Take>(
+/// Hands over the records of a range by their numbers, until one is refused.
+pub async fn each_record<E: From<StoreError>>(
     access: Access<'_>,
     range: &Range,
-    to: &mut T,
-) -> Result<(), T::Error> {
+    mut take: impl FnMut(&Stored) -> Result<(), E>,
+) -> Result<(), E> {
     macro_rules! each {
         ($connection:ident) => {{
             let mut records = sqlx::query_as::<_, Stored>(RECORDS).fetch($connection);
             while let Some(record) = records.try_next().await.map_err(StoreError::from)? {
                 if range.holds(&record) {
-                    to.take(&record)?;
+                    take(&record)?;
                 }
             }
         }};
@@ -136,20 +128,34 @@ pub async fn each_record<T: Take>(
     Ok(())
 }
 
-/// A set of people as it is kept: org, hash, names.
-pub async fn set(access: Access<'_>, number: i64) -> Result<(String, Vec<u8>, String), StoreError> {
+/// A set of people as it is kept: their org, and their names.
+pub async fn set(access: Access<'_>, number: i64) -> Result<(String, String), StoreError> {
     Ok(on!(access, connection => sqlx::query_as(SET).bind(number).fetch_one(connection))?)
 }
 
-/// Removes the records of an archive, which is durable and verified, in the transaction of the
-/// record that names it. Gives how many.
+/// An archive that is durable and verified.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The SHA-256 of what its end signs, in hexadecimal.
+    pub digest: String,
+    /// What it holds.
+    pub range: Range,
+    /// How many records that is.
+    pub records: u64,
+    /// It holds none of this day or later.
+    pub before: Day,
+}
+
+/// Removes the records of an archive and puts that on record. Gives how many were removed: if it is
+/// another number than the archive holds, the transaction must not be committed.
 pub async fn remove(
     mut access: Access<'_>,
-    digest: &str,
-    range: &Range,
-    before: Day,
+    done: &Done,
+    actor: &str,
     now: Timestamp,
+    origin: &Origin,
 ) -> Result<u64, StoreError> {
+    let Done { digest, range, records, before } = done;
     execute!(
         access.reborrow(),
         sqlx::query(ADD_ARCHIVE).bind(digest).bind(before.to_string()).bind(now.as_millis())
@@ -165,7 +171,18 @@ pub async fn remove(
         )?;
     }
     let removed = execute!(access.reborrow(), sqlx::query(REMOVE).bind(digest))?;
-    execute!(access, sqlx::query(REMOVE_SUBJECTS))?;
+    execute!(access.reborrow(), sqlx::query(REMOVE_SUBJECTS))?;
+    let part = |head: &Head| serde_json::json!({ "chain": head.chain, "through": head.length, "head": hex(&head.hash) });
+    let detail = [
+        ("before", before.to_string().into()),
+        ("digest", digest.as_str().into()),
+        ("records", (*records).into()),
+        ("chains", range.heads().map(part).collect()),
+    ];
+    let detail: serde_json::Map<_, _> =
+        detail.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let record = Record { actor, detail, ..Record::by_itself(Action::ArchiveAudit, now, origin) };
+    audit::append(access, &record).await?;
     Ok(removed)
 }
 
@@ -174,12 +191,4 @@ pub async fn last_day(access: Access<'_>) -> Result<Option<Day>, StoreError> {
     let day: Option<String> =
         on!(access, connection => sqlx::query_scalar(LAST_DAY).fetch_optional(connection))?;
     day.map(|day| Day::parse(&day).ok_or(StoreError::Impossible("audit_archives"))).transpose()
-}
-
-/// What a record says of an archive's range: the last place and its hash, by chain.
-pub fn described(range: &Range) -> serde_json::Value {
-    let part = |head: &Head| {
-        serde_json::json!({ "chain": head.chain, "through": head.length, "head": hex(&head.hash) })
-    };
-    range.heads().map(part).collect()
 }

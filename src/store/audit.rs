@@ -91,6 +91,39 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every one that there is.
+    pub const ALL: &[Self] = &[
+        Self::LogIn,
+        Self::LogOut,
+        Self::ListPay,
+        Self::ExportPay,
+        Self::SumPay,
+        Self::ReadHistory,
+        Self::RecordPay,
+        Self::ImportPay,
+        Self::AddOrg,
+        Self::AddPerson,
+        Self::ChangePerson,
+        Self::DisableUser,
+        Self::EnableUser,
+        Self::SetPassword,
+        Self::GiveGrant,
+        Self::EndGrant,
+        Self::AddKey,
+        Self::PromoteKey,
+        Self::RetireKey,
+        Self::ChangeRoot,
+        Self::BeginChain,
+        Self::ReadAudit,
+        Self::ReadReaders,
+        Self::ArchiveAudit,
+    ];
+
+    /// The action of exactly that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|action| action.name() == name)
+    }
+
     /// Its name in a record.
     pub const fn name(self) -> &'static str {
         match self {
@@ -367,4 +400,21 @@ pub(super) async fn take_chain_for_reads(mut access: Access<'_>) -> Result<Head,
         execute!(access.reborrow(), sqlx::query(ADD_CHAIN).bind("reads"))?;
     }
     Err(StoreError::Impossible("audit_chains"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Action;
+
+    #[test]
+    fn every_action_can_be_asked_for() {
+        let source = include_str!("audit.rs");
+        let (_, names) = source.split_once("const fn name(self)").unwrap();
+        let (names, _) = names.split_once("impl Outcome").unwrap();
+        let named = names.matches("Self::").count();
+        assert_eq!(Action::ALL.len(), named, "Action::ALL lacks one, or names one twice");
+        for action in Action::ALL {
+            assert_eq!(Action::parse(action.name()), Some(*action));
+        }
+    }
 }

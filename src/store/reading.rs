@@ -41,8 +41,18 @@ macro_rules! about {
 macro_rules! asked {
     ($actor:literal, $action:literal, $from:literal, $to:literal) => {
         concat!(
-            "(", $actor, " = '' OR r.actor = ", $actor, ") AND (", $action, " = '' OR r.action = ",
-            $action, ") AND r.at >= ", $from, " AND r.at < ", $to
+            "(",
+            $actor,
+            " = '' OR r.actor = ",
+            $actor,
+            ") AND (",
+            $action,
+            " = '' OR r.action = ",
+            $action,
+            ") AND r.at >= ",
+            $from,
+            " AND r.at < ",
+            $to
         )
     };
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::TryStreamExt;
 use serde_json::Value;
 
-use super::chain::{BEGINNING, Cutter, Digest, Hash, Head, Set, hash_of_set, hex, parse_hash};
+use super::chain::{BEGINNING, Cutter, Digest, Hash, Head, Set, hash_of_set, parse_hash};
 use super::stored::{Stored, columns, each_name};
 use super::{Access, StoreError, on, statements};
 
@@ -249,9 +249,10 @@ impl Checker {
         if seq < next {
             return Flaw::in_record(record, format!("it stands where number {next} should"));
         }
-        let part = self.archived.iter().find(|part| {
-            part.chain == head.chain && part.through >= next && part.through < seq
-        });
+        let part = self
+            .archived
+            .iter()
+            .find(|part| part.chain == head.chain && part.through >= next && part.through < seq);
         match part {
             Some(part) => missing_archive(head.chain, next, part),
             None if seq == next + 1 => Flaw::at(head.chain, next, "the record is missing"),
@@ -310,9 +311,10 @@ impl Checker {
             let length = self.heads.get(&head.chain).map_or(0, |found| found.length);
             if length < head.length {
                 let next = length + 1;
-                let part = self.archived.iter().find(|part| {
-                    part.chain == head.chain && part.through >= next
-                });
+                let part = self
+                    .archived
+                    .iter()
+                    .find(|part| part.chain == head.chain && part.through >= next);
                 let missing = || {
                     Flaw::at(
                         head.chain,
@@ -320,17 +322,21 @@ impl Checker {
                         format!("the records from here to number {} are missing", head.length),
                     )
                 };
-                return Err(part.map_or_else(missing, |part| {
-                    missing_archive(head.chain, next, part)
-                }));
+                return Err(
+                    part.map_or_else(missing, |part| missing_archive(head.chain, next, part))
+                );
             }
         }
         for found in self.heads.values() {
             let known = chains.iter().find(|head| head.chain == found.chain);
             let what = match known {
                 None => "the chain is missing from audit_chains",
-                Some(head) if head.length < found.length => "the chain has more records than audit_chains says",
-                Some(head) if head.hash != found.hash => "the chain does not end where audit_chains says",
+                Some(head) if head.length < found.length => {
+                    "the chain has more records than audit_chains says"
+                }
+                Some(head) if head.hash != found.hash => {
+                    "the chain does not end where audit_chains says"
+                }
                 Some(_) => continue,
             };
             return Err(Flaw::at(found.chain, found.length, what));
@@ -353,7 +359,8 @@ impl Checker {
         match self.genesis {
             Some((records, _)) if records != self.old_records => {
                 let found = self.old_records;
-                if let Some(part) = self.archived.iter().find(|part| part.chain == 0 && found == 0) {
+                if let Some(part) = self.archived.iter().find(|part| part.chain == 0 && found == 0)
+                {
                     let digest = &part.digest;
                     return Err(Flaw::of(format!(
                         "the {records} records from before there were chains are in the archive \
@@ -367,9 +374,7 @@ impl Checker {
             Some((_, sealed)) if sealed != digest => {
                 Err(Flaw::of("a record from before there were chains was changed"))
             }
-            None if self.old_records > 0 => {
-                Err(Flaw::of("records without a chain were inserted"))
-            }
+            None if self.old_records > 0 => Err(Flaw::of("records without a chain were inserted")),
             _ => Ok(()),
         }
     }
@@ -434,7 +439,7 @@ pub async fn verify(
         ($connection:ident) => {{
             let mut records = sqlx::query_as::<_, Stored>(RECORDS).fetch($connection);
             while let Some(record) = records.try_next().await? {
-                checker.take(&record, |number| sets.hashes.get(&number).copied())?;
+                checker.take(&record, |number| sets.hash_of(number))?;
                 if record.chain.is_none() {
                     old.push((record.record_id, record.org, record.names));
                 } else {
@@ -464,9 +469,9 @@ pub async fn verify(
 fn check_archives(checker: &Checker, chains: &[Head]) -> Result<(), Flaw> {
     let named = |digest: &str| checker.named.iter().any(|archive| archive.digest == digest);
     // Where records are missing, they may be those that name it: that is told first.
-    let is_whole = chains.iter().all(|head| {
-        checker.heads.get(&head.chain).map_or(0, |found| found.length) >= head.length
-    });
+    let is_whole = chains
+        .iter()
+        .all(|head| checker.heads.get(&head.chain).map_or(0, |found| found.length) >= head.length);
     if let Some(part) = checker.archived.iter().find(|part| is_whole && !named(&part.digest)) {
         return Err(Flaw::of(format!(
             "audit_archives holds the archive {}, which no record names",
@@ -483,13 +488,22 @@ fn check_archives(checker: &Checker, chains: &[Head]) -> Result<(), Flaw> {
     }
 }
 
-struct Sets {
+/// The sets of people that records name.
+#[derive(Debug)]
+pub struct Sets {
     hashes: HashMap<i64, Hash>,
     names: u64,
 }
 
-/// Every set is what its hash says.
-async fn check_sets(access: Access<'_>) -> Result<Sets, Broken> {
+impl Sets {
+    /// The hash of the set of a number.
+    pub fn hash_of(&self, number: i64) -> Option<Hash> {
+        self.hashes.get(&number).copied()
+    }
+}
+
+/// The sets, of which every one is what its hash says.
+pub async fn check_sets(access: Access<'_>) -> Result<Sets, Broken> {
     let mut sets = Sets { hashes: HashMap::new(), names: 0 };
     macro_rules! each {
         ($connection:ident) => {{
@@ -498,7 +512,9 @@ async fn check_sets(access: Access<'_>) -> Result<Sets, Broken> {
             while let Some((number, org, hash, names)) = rows.try_next().await? {
                 let hash = parse_hash(&hash)?;
                 if hash_of_set(&org, &names) != hash {
-                    return Err(Flaw::of(format!("the people of the set {number} were changed")).into());
+                    return Err(
+                        Flaw::of(format!("the people of the set {number} were changed")).into()
+                    );
                 }
                 sets.names += each_name(&names).count() as u64;
                 sets.hashes.insert(number, hash);
@@ -543,11 +559,7 @@ async fn check_old(
 
 /// The two indexes say what the sets and the records say, and no more: else somebody's look could
 /// be hidden from whoever asks who has looked.
-async fn check_indexes(
-    mut access: Access<'_>,
-    sets: &Sets,
-    references: u64,
-) -> Result<(), Broken> {
+async fn check_indexes(mut access: Access<'_>, sets: &Sets, references: u64) -> Result<(), Broken> {
     let members = number(access.reborrow(), COUNT_MEMBERS).await?;
     if let Some((set, name)) = pair::<String>(access.reborrow(), LOST_MEMBER).await? {
         let what = format!("the set {set} is not found by {name}: audit_set_members was changed");
@@ -592,10 +604,4 @@ where
     T: for<'r> sqlx::Decode<'r, sqlx::Sqlite> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
 {
     Ok(on!(access, connection => sqlx::query_as(statement).fetch_optional(connection))?)
-}
-
-/// A head for people: the chain, how long it is, and the beginning of its hash.
-pub fn described(head: &Head) -> String {
-    let digits: String = hex(&head.hash).chars().take(16).collect();
-    format!("chain {} ends at number {}, {digits}…", head.chain, head.length)
 }

@@ -27,6 +27,7 @@ mod paging;
 mod pay;
 mod people;
 mod step_up;
+mod tampering;
 mod teams;
 mod token;
 mod trail;
