@@ -18,6 +18,7 @@ use utoipa::{Modify, OpenApi};
 use super::query::Query;
 use super::{answer, audit, bearer, grants, health, jwks, jwt, me, page, pay, readers, users};
 use crate::error::{Error, Problem};
+use crate::service::audit::RecordBody;
 use crate::service::schema;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
@@ -55,7 +56,7 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         page::index, page::asset,
     ),
     components(schemas(
-        Problem, schema::Name, schema::Day, schema::Moment, schema::Line, schema::PermissionName,
+        Problem, RecordBody, schema::Name, schema::Day, schema::Moment, schema::Line, schema::PermissionName,
         schema::GrantReach, schema::Amount, schema::Currency, schema::Salary, schema::Cursor,
     )),
     modifiers(&Bearer, &Refusals),

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::policy::{Allowed, Audit};
 use crate::service::audit::{self, ReadersBody};
 use crate::service::{Act, asked};
+use crate::store::disclosure::Withheld;
 use crate::store::reading::Asker;
 
 /// How many looks a page has without `limit`.
@@ -37,7 +38,7 @@ pub(super) async fn my_readers(
     query: Query,
     act: Act<'_>,
 ) -> Result<Answer, Error> {
-    let oneself = caller.0.oneself()?;
+    let oneself = caller.0.oneself().map_err(|denied| Error::Forbidden(denied.to_string()))?;
     let username = oneself.account().username.clone();
     readers(Asker::Oneself(oneself), &username, "/me/readers", query, act).await
 }
@@ -74,7 +75,12 @@ async fn readers(
     let after = query.take("after", asked::parse_record);
     query.finish()?;
     let to_auditor = matches!(asker, Asker::Auditor(..));
-    let found = audit::looks(act, asker, after, limit).await?;
+    let found = audit::looks(act, asker, after, limit).await;
+    let found = found.map_err(|withheld| match withheld {
+        // Of oneself no grant is asked for, so that no scope would help.
+        Withheld::Denied(denied) if !to_auditor => Error::Forbidden(denied.to_string()),
+        withheld => withheld.into(),
+    })?;
     let next = found.next.map(|after| {
         answer::next_page(path, &[("limit", limit.to_string()), ("after", after.to_string())])
     });

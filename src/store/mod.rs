@@ -9,6 +9,7 @@ pub mod archive;
 pub mod audit;
 mod begin_chain;
 pub mod chain;
+mod checker;
 pub mod disclosure;
 pub mod grants;
 pub mod keys;

@@ -10,6 +10,8 @@ mod jwt;
 
 mod access;
 mod architecture;
+mod archiving;
+mod audit;
 mod chain;
 mod contract;
 mod every_route;
