@@ -32,6 +32,18 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// The moment this much earlier; the beginning of time if there is none.
+    pub fn minus(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
+    /// How much later this is than another moment; nothing if it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        let millis = u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0);
+        Duration::from_millis(millis)
+    }
+
     /// Parses a moment as RFC 3339 writes it, such as `2026-03-10T12:00:00Z`; what is finer than a
     /// millisecond is dropped.
     pub fn parse(text: &str) -> Option<Self> {
@@ -160,6 +172,9 @@ mod tests {
     #[test]
     fn time_never_overflows() {
         assert_eq!(Timestamp(i64::MAX).plus(Duration::from_secs(1)), Timestamp(i64::MAX));
+        assert_eq!(Timestamp(i64::MIN).minus(Duration::from_secs(1)), Timestamp(i64::MIN));
+        assert_eq!(Timestamp(1500).since(Timestamp(500)), Duration::from_secs(1));
+        assert_eq!(Timestamp(500).since(Timestamp(1500)), Duration::ZERO);
         assert_eq!(Timestamp(-1).as_secs(), -1);
     }
 }

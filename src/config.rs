@@ -193,7 +193,9 @@ impl Config {
             None => Toml::file("Rocket.toml").nested(),
         };
         let environment = Env::prefixed("ROCKET_").ignore(NOT_SETTINGS).global();
-        Self::from_settings(Figment::from(file).merge(environment).select(profile))
+        let settings = Figment::from(file).merge(environment);
+        refuse_unknown_profile(&profile, &settings)?;
+        Self::from_settings(settings.select(profile))
     }
 
     /// Validates what somebody has set; the defaults stand for the rest.
@@ -241,6 +243,26 @@ impl Config {
                 .merge(("log_level", "off")),
         })
     }
+}
+
+/// A profile is one of the two that a build has, or a section of the file: a slip in its name would
+/// quietly leave out all that its section sets.
+fn refuse_unknown_profile(profile: &Profile, settings: &Figment) -> Result<(), ConfigError> {
+    let mut known = vec![rocket::Config::DEBUG_PROFILE, rocket::Config::RELEASE_PROFILE];
+    known.extend(settings.data().map_err(malformed)?.into_keys());
+    if known.contains(profile) {
+        return Ok(());
+    }
+    let written = profile.to_string();
+    let nearest = known
+        .iter()
+        .map(ToString::to_string)
+        .min_by_key(|name| strsim::damerau_levenshtein(&written, name))
+        .unwrap_or_default();
+    Err(ConfigError(format!(
+        "unknown profile `{written}` in ROCKET_PROFILE: the nearest known one is `{nearest}` (debug \
+         and release, and the sections of Rocket.toml)"
+    )))
 }
 
 /// Every profile's settings are looked at, so that a slip in a section that is not in use now does

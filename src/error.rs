@@ -65,6 +65,8 @@ pub enum Error {
     UnsupportedMediaType(&'static str),
     /// The header fields are longer than they may be.
     HeaderFieldsTooLarge,
+    /// Too many sign-ins have failed; one is looked at again after so many seconds.
+    TooManyFailures(u32),
     /// Too many are waiting; try again after so many seconds.
     Busy(u32),
     /// The database cannot be asked or written, so nothing was given or changed.
@@ -101,8 +103,41 @@ impl Error {
             Self::UriTooLong => Status::UriTooLong,
             Self::UnsupportedMediaType(_) => Status::UnsupportedMediaType,
             Self::HeaderFieldsTooLarge => Status::RequestHeaderFieldsTooLarge,
+            Self::TooManyFailures(_) => Status::TooManyRequests,
             Self::Busy(_) | Self::Unavailable => Status::ServiceUnavailable,
             Self::Internal => Status::InternalServerError,
+        }
+    }
+
+    /// What kind of error it is, in a word, for the log. It tells no more than the answer does.
+    const fn class(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad_request",
+            Self::Invalid(_) => "invalid_members",
+            Self::AmbiguousLength => "ambiguous_length",
+            Self::Unauthenticated => "unauthenticated",
+            Self::AmbiguousCredentials => "ambiguous_credentials",
+            Self::InvalidToken => "invalid_token",
+            Self::WrongCredentials => "wrong_credentials",
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::SignInTooOld(_) => "sign_in_too_old",
+            Self::Forbidden(_) => "forbidden",
+            Self::CrossSite => "cross_site",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::MethodNotImplemented => "method_not_implemented",
+            Self::RequestTimeout => "request_timeout",
+            Self::Conflict(_) => "conflict",
+            Self::PreconditionFailed(_) => "precondition_failed",
+            Self::PreconditionRequired => "precondition_required",
+            Self::ContentTooLarge(_) => "content_too_large",
+            Self::UriTooLong => "uri_too_long",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::HeaderFieldsTooLarge => "header_fields_too_large",
+            Self::TooManyFailures(_) => "too_many_failures",
+            Self::Busy(_) => "busy",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
         }
     }
 
@@ -144,6 +179,9 @@ impl Error {
                 format!("Send the body as {taken}, in UTF-8 and uncompressed")
             }
             Self::HeaderFieldsTooLarge => "The header fields may have 64 KiB at most".into(),
+            Self::TooManyFailures(seconds) => {
+                format!("Too many sign-ins have failed: try again in {seconds} s")
+            }
             Self::Busy(seconds) => format!("Too many are waiting: try again in {seconds} s"),
             Self::Unavailable => {
                 "The database cannot be reached or written, so nothing was given or changed: try \
@@ -178,7 +216,7 @@ impl Error {
     /// Seconds after which to try again.
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::Busy(seconds) => Some(*seconds),
+            Self::TooManyFailures(seconds) | Self::Busy(seconds) => Some(*seconds),
             Self::Unavailable => Some(RETRY_AFTER),
             _ => None,
         }
@@ -217,6 +255,7 @@ struct Left(Option<Error>);
 impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let status = self.status();
+        request.local_cache(|| Told(self.class()));
         let mut response = Response::build();
         response.status(status);
         if let Some(challenge) = self.challenge() {
@@ -326,7 +365,15 @@ pub fn allow(methods: &[Method]) -> String {
 /// The first segments of the paths that speak JSON unless they are asked for something else. The
 /// contract's paths speak plain text.
 const JSON_PATHS: &[&str] =
-    &["audit", ".well-known", "explain", "me", "openapi.json", "pay", "users"];
+    &[".well-known", "audit", "explain", "me", "openapi.json", "org", "pay", "users"];
+
+struct Told(&'static str);
+
+/// The class of the error that answered a request, for the log; none if none did.
+pub fn told(request: &Request<'_>) -> Option<&'static str> {
+    let Told(class) = request.local_cache(|| Told(""));
+    (!class.is_empty()).then_some(class)
+}
 
 struct PrefersProblem(bool);
 
@@ -426,9 +473,18 @@ impl From<Refused> for Error {
         match refused {
             Refused::SessionEnded => Self::InvalidToken,
             Refused::Denied(denied) => denied.into(),
-            Refused::MoreThanHeld(_) => Self::Forbidden(refused.to_string()),
+            Refused::MoreThanHeld(_) | Refused::WrongPassword => {
+                Self::Forbidden(refused.to_string())
+            }
             Refused::NotFound => Self::NotFound,
-            Refused::Exists(_) | Refused::LastManager => Self::Conflict(refused.to_string()),
+            Refused::Exists(_) | Refused::LastManager | Refused::Hindered(_) => {
+                Self::Conflict(refused.to_string())
+            }
+            // Their token is good, so this is no 401: signing in again would not help.
+            Refused::NotProved(LogInError::WrongCredentials) => {
+                Self::Forbidden("the password or the code is wrong".to_owned())
+            }
+            Refused::NotProved(error) => error.into(),
             Refused::Stale(version) => Self::PreconditionFailed(version),
             Refused::Invalid(faults) => Self::Invalid(faults),
             Refused::Store(error) => error.into(),
@@ -454,6 +510,7 @@ impl From<LogInError> for Error {
     fn from(error: LogInError) -> Self {
         match error {
             LogInError::WrongCredentials => Self::WrongCredentials,
+            LogInError::Throttled(throttled) => Self::TooManyFailures(throttled.seconds),
             LogInError::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
             LogInError::Store(error) => error.into(),
             LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing => {

@@ -15,13 +15,15 @@ use rocket::{Data, Request, Response};
 use crate::auth::Ports;
 use crate::domain::Account;
 use crate::entropy::random_id;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::store::audit::Origin;
 
 const LONGEST_URI: usize = 8 * 1024;
 const LARGEST_HEADER: usize = 64 * 1024;
 /// No segment of a path that exists is longer.
 const LONGEST_LOGGED: usize = 64;
+/// Nor is one with a capital letter in it, as the parts of a token have.
+const LONGEST_LOGGED_WITH_CAPITALS: usize = 32;
 
 /// Sent with every answer. The page's own scripts and styles are all that may load; nothing may
 /// frame it, and no script may make markup from text.
@@ -56,7 +58,9 @@ pub struct Context {
     method: Method,
     path: String,
     began: Duration,
-    caller: OnceLock<String>,
+    /// The peer's address, where that is not the client's.
+    proxy: Option<IpAddr>,
+    caller: OnceLock<Account>,
 }
 
 impl Context {
@@ -69,9 +73,12 @@ impl Context {
         let surroundings = request.rocket().state::<Surroundings>();
         let trusted = surroundings.map_or(&[][..], |surroundings| &surroundings.trusted_proxies);
         let id = surroundings.and_then(|s| random_id(s.ports.entropy.as_ref()).ok());
+        let client = client_address(request, trusted);
+        let peer = request.remote().map(|peer| peer.ip().to_canonical());
         Self {
+            proxy: peer.filter(|peer| peer.to_string() != client),
             origin: Origin {
-                client: client_address(request, trusted),
+                client,
                 // Without randomness a request cannot be told from others, but can be answered.
                 request_id: id.unwrap_or_else(|| "none".into()),
             },
@@ -84,7 +91,7 @@ impl Context {
 
     /// Names the caller in the log line.
     pub fn set_caller(&self, account: &Account) {
-        self.caller.get_or_init(|| account.to_string());
+        self.caller.get_or_init(|| account.clone());
     }
 }
 
@@ -127,13 +134,24 @@ pub fn conclude(request: &Request<'_>, response: &mut Response<'_>) {
     let context = Context::of(request);
     let clock = request.rocket().state::<Surroundings>().map(|s| s.ports.clock.monotonic());
     let took = clock.unwrap_or_default().saturating_sub(context.began);
+    let caller = context.caller.get();
+    let status = response.status().code;
+    let outcome = match status {
+        ..400 => "done",
+        400..500 => "refused",
+        500.. => "failed",
+    };
     tracing::info!(
         request_id = context.origin.request_id,
         method = context.method.as_str(),
         path = context.path,
-        status = response.status().code,
+        status,
+        outcome,
+        cause = error::told(request),
         client = context.origin.client,
-        caller = context.caller.get().map(String::as_str),
+        proxy = context.proxy.as_ref().map(tracing::field::display),
+        org = caller.map(|caller| caller.org.as_str()),
+        caller = caller.map(tracing::field::display),
         micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         "request"
     );
@@ -154,7 +172,11 @@ fn dress(request: &Request<'_>, response: &mut Response<'_>) {
 
 /// A path as the log may hold it: somebody may have pasted a token into it.
 fn loggable(path: &str) -> String {
-    let short = |segment| if str::len(segment) > LONGEST_LOGGED { "…" } else { segment };
+    fn short(segment: &str) -> &str {
+        let has_capitals = segment.bytes().any(|byte| byte.is_ascii_uppercase());
+        let longest = if has_capitals { LONGEST_LOGGED_WITH_CAPITALS } else { LONGEST_LOGGED };
+        if segment.len() > longest { "…" } else { segment }
+    }
     path.split('/').map(short).collect::<Vec<_>>().join("/")
 }
 

@@ -34,6 +34,16 @@ pub mod routes;
 pub mod service;
 pub mod store;
 
+/// What the targets in `fuzz/` reach; `cargo fuzz` alone sets `cfg(fuzzing)`, so that nothing of it
+/// is in any other build.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::auth::fuzzing::TokenReader;
+    pub use crate::routes::fuzzing::{bearer_token, form_login, json_login};
+    pub use crate::service::import::fuzzing::{Import, import};
+}
+
 use rocket::{Build, Rocket};
 
 use auth::{Auth, Ports, StartError};

@@ -114,6 +114,8 @@ pub struct Principal {
 pub enum Lack {
     /// A grant that holds, of a permission that the token names.
     Grant,
+    /// Such a grant over the whole org.
+    WholeOrg,
     /// A password of their own: theirs was made or set by somebody else.
     OwnPassword,
     /// A second factor, which their org demands.
@@ -135,6 +137,7 @@ impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.lack {
             Lack::Grant => write!(f, "This needs the permission `{}`", self.needed),
+            Lack::WholeOrg => write!(f, "This needs the permission `{}` over `org`", self.needed),
             Lack::OwnPassword => f.write_str(
                 "Change your password first: PUT /me/password; this one was made for you",
             ),

@@ -5,22 +5,31 @@ const TIMEOUT_MS = 20_000;
 
 let token = null;
 
-/** Why there is no answer to show. `kind` says what a view can do about it:
- *  credentials, session, permission, refused, busy, timeout, network, fault or unexpected. */
+/** Why there is no answer to show. `kind` says what a view can do about it: credentials, session,
+ *  sign-in, permission, refused, busy, timeout, network, fault or unexpected. `reasons` are those of
+ *  single fields, by their names. */
 export class Failure extends Error {
-  constructor(kind, sentence, { retryAfter = 0, requestId = null } = {}) {
+  constructor(kind, sentence, { retryAfter = 0, requestId = null, reasons = {} } = {}) {
     super(sentence);
     this.kind = kind;
     this.retryAfter = retryAfter;
     this.requestId = requestId;
+    this.reasons = reasons;
   }
 }
 
 /** Signs in; gives for how many seconds. */
 export async function signIn(username, password) {
+  forget();
   const answer = await ask("POST", "/jwt", { username, password });
   if (answer.status === 401) {
-    throw new Failure("credentials", "User name or password is incorrect.");
+    throw new Failure("credentials", "User name, password or code is incorrect.");
+  }
+  if (answer.status === 429) {
+    throw busy(
+      answer,
+      "Too many sign-ins have failed, with this user name or from your network. Your password was not looked at.",
+    );
   }
   const issued = await read(answer);
   if (typeof issued?.access_token !== "string" || typeof issued.expires_in !== "number") {
@@ -33,9 +42,7 @@ export async function signIn(username, password) {
 /** The pay that the caller may see, as an array of { username, salary }, and when it was given. */
 export async function listPay() {
   const answer = await ask("GET", "/bearer");
-  if (answer.status === 401) {
-    throw new Failure("session", "Your session has ended. Sign in again.");
-  }
+  if (answer.status === 401) throw unauthorised(answer);
   if (answer.status === 403) {
     throw new Failure("permission", "You are signed in, and no grant lets you see pay.");
   }
@@ -51,6 +58,28 @@ export async function listPay() {
   return { rows, given: timeOf(answer) };
 }
 
+/** Until when the caller must have changed a password that was made for them, or null. */
+export async function passwordExpires() {
+  const answer = await ask("GET", "/me");
+  if (answer.status === 401) throw unauthorised(answer);
+  const me = await read(answer);
+  if (me?.password_expires === null) return null;
+  const end = new Date(me?.password_expires);
+  if (Number.isNaN(end.getTime())) throw unexpected(answer);
+  return end;
+}
+
+/** Changes the caller's own password. */
+export async function changePassword(old, changed) {
+  const answer = await ask("PUT", "/me/password", { old, new: changed });
+  if (answer.status === 401) throw unauthorised(answer);
+  if (answer.status === 403) {
+    const reasons = { old: "This is not your password." };
+    throw new Failure("refused", reasons.old, { reasons });
+  }
+  if (!answer.ok) throw await failureOf(answer);
+}
+
 /** Ends the session on the server. The token is gone from here whatever happens. */
 export async function signOut() {
   const ending = ask("DELETE", "/jwt");
@@ -62,15 +91,34 @@ export async function signOut() {
   }
 }
 
+/** Who the caller is, and how they stand with a second factor. */
+export function whoAmI() {
+  return act("GET", "/me");
+}
+
+/** Asks for what the caller may do about themselves; gives the answer's JSON, or null where it has
+ *  none. */
+export async function act(method, path, body) {
+  const answer = await ask(method, path, body);
+  if (answer.status === 401) {
+    const challenge = answer.headers.get("WWW-Authenticate") ?? "";
+    if (challenge.includes("insufficient_user_authentication")) {
+      throw new Failure("old", "You signed in too long ago for this. Sign out, and in again.");
+    }
+    throw new Failure("session", "Your session has ended. Sign in again.");
+  }
+  return answer.status === 204 ? null : read(answer);
+}
+
 /** Drops the token. */
 export function forget() {
   token = null;
 }
 
-async function ask(method, path, body) {
+async function ask(method, path, body, signedIn = true) {
   const headers = { Accept: "application/json" };
   if (body) headers["Content-Type"] = "application/json";
-  else headers.Authorization = `Bearer ${token}`;
+  if (token) headers.Authorization = `Bearer ${token}`;
   try {
     return await fetch(path, {
       method,
@@ -116,7 +164,28 @@ async function failureOf(answer) {
     return new Failure("fault", `The server failed (status ${answer.status}).`, { requestId });
   }
   // A sentence from the server says more than a status.
-  return detail ? new Failure("refused", detail) : unexpected(answer);
+  if (!detail) return unexpected(answer);
+  return new Failure("refused", detail, { reasons: await reasonsOf(answer) });
+}
+
+/** The session has ended, or the sign-in is too long ago for this (RFC 9470). */
+function unauthorised(answer) {
+  const challenge = answer.headers.get("WWW-Authenticate") ?? "";
+  return challenge.includes("insufficient_user_authentication")
+    ? new Failure("sign-in", "You signed in too long ago for this. Sign in again.")
+    : new Failure("session", "Your session has ended. Sign in again.");
+}
+
+/** What is wrong with each field, as sentences. */
+async function reasonsOf(answer) {
+  try {
+    const { errors } = await answer.clone().json();
+    const sentence = (reason) => reason.charAt(0).toUpperCase() + reason.slice(1) + ".";
+    return Object.fromEntries((errors ?? []).map(({ field, reason }) => [field, sentence(reason)]));
+  } catch {
+    // As in detailOf, which has read it already.
+    return {};
+  }
 }
 
 function busy(answer, sentence) {

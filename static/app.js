@@ -1,12 +1,14 @@
 // The page: which view is shown, and for whom.
 
+import * as account from "./account.js";
 import { forget, signOut } from "./api.js";
 import { explain, showOnly, text } from "./dom.js";
+import * as factor from "./factor.js";
 import * as pay from "./pay.js";
 import * as signin from "./signin.js";
 
 const byId = (id) => document.getElementById(id);
-const views = [byId("sign-in-view"), byId("table-view")];
+const views = [byId("sign-in-view"), byId("table-view"), byId("account-view")];
 const notice = byId("notice");
 
 /** setTimeout takes 31 bits of milliseconds, and a session may be longer. */
@@ -14,16 +16,32 @@ const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 let expiry = 0;
 let expiresAt = Infinity;
 
-function enter(username, seconds) {
+/** Whoever has signed in chooses a password of their own first, if theirs was made for them. */
+function enter(username, seconds, mustChangeUntil) {
   byId("who").textContent = username;
   byId("account").hidden = false;
+  byId("open-account").hidden = mustChangeUntil !== null;
   text(notice, "");
+  expiresAt = Date.now() + seconds * 1000;
+  leaveWhenExpired();
+  if (mustChangeUntil) showAccount(mustChangeUntil);
+  else showPay();
+}
+
+function showPay() {
+  account.clear();
+  byId("open-account").hidden = false;
   document.title = "Pay you may see · Stipend";
   showOnly(byId("table-view"), views);
   byId("table-title").focus();
-  expiresAt = Date.now() + seconds * 1000;
-  leaveWhenExpired();
   pay.load(leave);
+}
+
+function showAccount(mustChangeUntil) {
+  pay.clear();
+  document.title = "Account · Stipend";
+  showOnly(byId("account-view"), views);
+  account.show(byId("who").textContent, mustChangeUntil);
 }
 
 function leaveWhenExpired() {
@@ -42,6 +60,7 @@ function leave(sentence) {
   expiresAt = Infinity;
   forget();
   pay.clear();
+  account.clear();
   signin.clear();
   byId("who").textContent = "";
   byId("account").hidden = true;
@@ -51,19 +70,25 @@ function leave(sentence) {
   signin.focus();
 }
 
-signin.onSignIn(enter);
-pay.connect(leave);
-
-byId("sign-out").addEventListener("click", async () => {
+/** Ends the session, and says why. */
+async function end(sentence) {
   const ending = signOut();
   leave("Signing out…");
   try {
     await ending;
-    text(notice, "You have signed out.");
+    text(notice, sentence);
   } catch (failure) {
     text(notice, `${explain(failure)} This page has forgotten you, but your session may stay open on the server until its time is up.`);
   }
-});
+}
+
+signin.onSignIn(enter);
+pay.connect(leave);
+account.connect({ leave, signInAgain: end, goOn: showPay });
+
+byId("open-account").addEventListener("click", () => showAccount(null));
+byId("close-account").addEventListener("click", showPay);
+byId("sign-out").addEventListener("click", () => end("You have signed out."));
 
 // Timers sleep when the machine does; whoever wakes it must not find an ended session's pay.
 document.addEventListener("visibilitychange", leaveWhenExpired);

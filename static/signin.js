@@ -1,11 +1,12 @@
 // The sign-in form.
 
-import { signIn, signOut } from "./api.js";
+import { forget, passwordExpires, signIn, signOut } from "./api.js";
 import { countDown, explain, isWaiting, text, wait } from "./dom.js";
 
 const form = document.getElementById("sign-in");
 const username = document.getElementById("username");
 const password = document.getElementById("password");
+const code = document.getElementById("code");
 const submit = document.getElementById("submit");
 const reveal = document.getElementById("reveal");
 const error = document.getElementById("sign-in-error");
@@ -13,7 +14,8 @@ const error = document.getElementById("sign-in-error");
 /** Whether the page was left since the form was sent, so that nobody waits for the answer. */
 let abandoned = false;
 
-/** Calls back with the user name, and for how many seconds, once somebody has signed in. */
+/** Calls back once somebody has signed in: with the user name, for how many seconds, and until when
+ *  they must choose a password of their own, or null. */
 export function onSignIn(done) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -27,19 +29,25 @@ export function onSignIn(done) {
     // Browsers offer to keep only what they know to be a password.
     showPassword(false);
     try {
-      const seconds = await signIn(name, password.value);
+      const seconds = await signIn(name, password.value, code.value);
       if (abandoned) {
         // Whoever finds the page now need not be the one who sent the form.
         await signOut();
-      } else {
+        return busy(false);
+      }
+      const mustChangeUntil = await passwordExpires();
+      if (!abandoned) {
         clear();
-        done(name, seconds);
+        done(name, seconds, mustChangeUntil);
       }
     } catch (failure) {
+      // Nobody goes on with a session of which the page does not know what it is for.
+      forget();
       if (abandoned) {
         // There is nobody to tell.
       } else if (failure.kind === "credentials") {
         password.value = "";
+        code.value = "";
         refuse(failure.message, password);
       } else {
         refuse(explain(failure), submit);

@@ -5,23 +5,28 @@
 
 pub mod checkpoint;
 mod crypto;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod housekeeping;
 pub mod keys;
 mod password;
 mod root;
 mod seal;
 pub mod sealing;
+mod second_factor;
+mod throttle;
 mod token;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
 use housekeeping::House;
 use keys::SigningError;
 use sealing::Asking;
+use throttle::Attempt;
 use token::{InvalidToken, Verified};
 
+use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
@@ -35,6 +40,10 @@ pub use keys::Keys;
 pub use password::{Gate, GateError, Verdict};
 pub use root::{KeyError, Root};
 pub use seal::Sealer;
+use second_factor::Challenge;
+pub use second_factor::{Code, InvalidCode, Proof, RECOVERY_CODES};
+pub(crate) use second_factor::{RecoveryCodes, SharedSecret};
+pub use throttle::{Throttle, Throttled};
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
@@ -59,6 +68,8 @@ pub struct Auth {
     pub keys: Arc<Keys>,
     /// What the server does by itself.
     pub housekeeping: Arc<Housekeeping>,
+    /// What slows the guessing of passwords down.
+    pub throttle: Throttle,
     tokens: Tokens,
     demo: bool,
     default_org: OrgName,
@@ -94,6 +105,8 @@ pub struct Credentials {
     pub password: Secret<String>,
     /// The permissions that the token is to be narrowed to; none for all that the user holds.
     pub perms: Option<Vec<Permission>>,
+    /// A code of the second factor, if they gave one.
+    pub code: Option<Code>,
 }
 
 /// A new token, and what a client needs to know of it (RFC 6749 section 5.1).
@@ -107,12 +120,36 @@ pub struct Issued {
     pub perms: Vec<String>,
 }
 
+/// Somebody whose password, and code if they need one, are right.
+struct Admitted {
+    account: Account,
+    /// The hash that says so of the password.
+    hash: String,
+    /// What says so of the code.
+    proof: Proof,
+    attempt: Arc<Attempt>,
+}
+
+/// What somebody has to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The password, and a code, if they have a second factor.
+    Both,
+    /// The password: they have signed in with the code already, a short while ago.
+    Password,
+}
+
 /// Nobody was let in.
 #[derive(Debug, thiserror::Error)]
 pub enum LogInError {
-    /// No such user, a wrong password, a disabled user, a demo user outside demo mode: one answer.
+    /// No such user, a wrong password, one that was made for them and has expired, a missing, wrong or
+    /// used code, a disabled user, a demo user outside demo mode: one answer.
     #[error("user name or password is wrong")]
     WrongCredentials,
+    /// Too many sign-ins have failed, of this name or from this network. Nobody looked at the
+    /// password.
+    #[error("too many sign-ins have failed")]
+    Throttled(Throttled),
     /// Too many are waiting for their passwords to be hashed.
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -159,6 +196,7 @@ impl Auth {
         keys.read(&db, ports.clock.now()).await?;
         let gate = Gate::start(config.passwords)?;
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
+        let throttle = Throttle::new(&sealer);
         let max_sign_in_age = config.access.max_sign_in_age;
         let house = House {
             db: db.clone(),
@@ -171,6 +209,7 @@ impl Auth {
             db,
             ports,
             gate,
+            throttle,
             sealer,
             keys,
             housekeeping,
@@ -186,6 +225,11 @@ impl Auth {
         self.max_sign_in_age
     }
 
+    /// Who issues tokens, as people know it.
+    pub fn issuer(&self) -> &str {
+        &self.tokens.issuer
+    }
+
     /// Lets a user in: opens a session, puts that on record, and issues its token.
     pub async fn log_in(
         &self,
@@ -193,18 +237,21 @@ impl Auth {
         origin: &Origin,
     ) -> Result<Issued, LogInError> {
         let wanted = credentials.perms.clone();
-        let (account, verified) = self.verify(credentials, origin).await?;
+        let Admitted { account, hash, proof, attempt } =
+            self.verify(credentials, Asked::Both, origin).await?;
         let now = self.ports.clock.now();
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
         let mut tx = self.db.begin().await?;
+        let is_spent = proof.spend(&mut tx, &account, now).await?;
         // Hashing takes a while: the user may have been disabled since, or the password changed.
+        let is_current = users::hold_password(tx.access(), &account, &hash).await?;
         let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
         let Some((_, mut perms)) =
-            user.filter(|(user, _)| self.may_sign_in(user) && user.password_hash == verified)
+            user.filter(|(user, _)| is_spent && is_current && self.may_sign_in(user, now))
         else {
-            log_attempt("refused", Some(&account), origin);
-            return Err(LogInError::WrongCredentials);
+            drop(tx);
+            return Err(self.refuse(&attempt, Some(&account), origin).await);
         };
         if let Some(wanted) = wanted {
             perms.retain(|held| wanted.iter().any(|permission| permission.name() == held));
@@ -217,14 +264,17 @@ impl Auth {
             perms: &perms,
             client: &origin.client,
             kid: key.kid(),
-            second_factor: false,
+            second_factor: proof.is_second_factor(),
             now,
             lifetime: self.tokens.ttl,
         };
         sessions::open(tx.access(), &session).await?;
-        let record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
+        self.throttle.succeeded(tx.access(), &attempt, &account, now).await?;
+        let mut record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
+        record.detail.extend(proof.name().map(|name| ("second_factor".to_owned(), name.into())));
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
+        attempt.forget();
 
         let token = token::issue(&key, &self.tokens, &account, &session_id, perms.clone(), now)
             .map_err(|_| LogInError::Signing)?;
@@ -232,40 +282,77 @@ impl Auth {
         Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
     }
 
-    /// The account whose password this is, and the hash that says so. Every failure takes the same
-    /// steps and the same time.
+    /// The account whose password this is, and whose code. Every failure takes the same steps and
+    /// the same time.
     async fn verify(
         &self,
-        Credentials { username, password, .. }: Credentials,
+        Credentials { username, password, code, .. }: Credentials,
+        asked: Asked,
         origin: &Origin,
-    ) -> Result<(Account, String), LogInError> {
+    ) -> Result<Admitted, LogInError> {
         let account = Account::parse(&username, &self.default_org).ok();
-        let user = match &account {
-            Some(account) => {
-                let mut reader = self.db.reader().await?;
-                let user = users::find(reader.access(), account).await?;
-                user.filter(|user| self.may_sign_in(user))
-            }
-            None => None,
+        let mut reader = self.db.reader().await?;
+        let clock = &self.ports.clock;
+        let attempt = self.throttle.begin(&mut reader, account.as_ref(), origin, clock).await?;
+        let (user, challenge) = match &account {
+            Some(account) => (
+                users::find(reader.access(), account).await?,
+                Some(Challenge::find(reader.access(), account, code).await?),
+            ),
+            None => (None, None),
         };
-        let stored = user.map(|user| user.password_hash);
-        let verdict = self.gate.verify(password.clone(), stored.clone()).await?;
-        match (account.zip(stored), verdict) {
-            (Some(verified), Verdict::Right) => Ok(verified),
-            (Some((account, stored)), Verdict::RightButWeak) => {
-                let stored = self.rehash(&account, password, stored).await;
-                Ok((account, stored))
+        drop(reader);
+        let now = clock.now();
+        let stored = user.filter(|user| self.may_sign_in(user, now)).map(|user| user.password_hash);
+        let known = account.zip(stored.clone());
+        let verdict = match attempt.admit() {
+            Ok(()) => self.gate.verify(password.clone(), stored, attempt.clone()).await?,
+            Err(throttled) => Verdict::Throttled(throttled),
+        };
+        let (verdict, proof) = match (&known, challenge) {
+            (Some((account, _)), Some(challenge)) if asked == Asked::Both => {
+                challenge.judge(verdict, account, &self.sealer, now)
+            }
+            _ => (verdict, Proof::NOTHING),
+        };
+        match (known, verdict) {
+            (Some((account, hash)), Verdict::Right) => {
+                Ok(Admitted { account, hash, proof, attempt })
+            }
+            (Some((account, hash)), Verdict::RightButWeak) => {
+                let hash = self.rehash(&account, password, hash).await;
+                Ok(Admitted { account, hash, proof, attempt })
+            }
+            (known, Verdict::Throttled(throttled)) => {
+                log_attempt("throttled", known.as_ref().map(|(account, _)| account), origin);
+                Err(LogInError::Throttled(throttled))
             }
             (known, _) => {
-                log_attempt("refused", known.map(|(account, _)| account).as_ref(), origin);
-                Err(LogInError::WrongCredentials)
+                let account = known.as_ref().map(|(account, _)| account);
+                Err(self.refuse(&attempt, account, origin).await)
             }
         }
     }
 
+    /// Counts a failed attempt and says that it has failed; the account is one that exists. The
+    /// answer waits until the count is durable.
+    async fn refuse(
+        &self,
+        attempt: &Attempt,
+        account: Option<&Account>,
+        origin: &Origin,
+    ) -> LogInError {
+        let counted = self.throttle.failed(&self.db, attempt).await;
+        log_attempt("refused", account, origin);
+        match counted {
+            Ok(()) => LogInError::WrongCredentials,
+            Err(error) => error.into(),
+        }
+    }
+
     /// Whether a user may sign in at all.
-    fn may_sign_in(&self, user: &users::User) -> bool {
-        !user.is_disabled() && (self.demo || !user.is_demo())
+    fn may_sign_in(&self, user: &users::User, now: Timestamp) -> bool {
+        !user.is_disabled() && !user.password_has_expired(now) && (self.demo || !user.is_demo())
     }
 
     /// Replaces a hash that costs less than is asked of one now, while the password is at hand;
@@ -289,6 +376,19 @@ impl Auth {
 
     /// What a token says, by the keys in memory; they are read again for one that another node may
     /// have added just now.
+    /// Has somebody who is signed in say their password again, with all that slows guessing down;
+    /// gives the hash that says that it is right.
+    pub async fn prove_password(
+        &self,
+        caller: &Principal,
+        password: Secret<String>,
+        origin: &Origin,
+    ) -> Result<String, LogInError> {
+        let username = caller.account().to_string();
+        let credentials = Credentials { username, password, code: None, perms: None };
+        Ok(self.verify(credentials, Asked::Password, origin).await?.hash)
+    }
+
     async fn verify_token(&self, token: &str, now: Timestamp) -> Result<Verified, IdentifyError> {
         let ring = self.keys.ring();
         let verified = match token::verify(&ring, &self.tokens, token, now) {
@@ -343,6 +443,7 @@ pub fn default_org(config: &Config) -> Result<OrgName, ConfigError> {
 fn log_attempt(outcome: &str, account: Option<&Account>, origin: &Origin) {
     tracing::info!(
         outcome,
+        org = account.map(|account| account.org.as_str()),
         user = account.map(tracing::field::display),
         client = origin.client,
         request_id = origin.request_id,

@@ -2,21 +2,29 @@
 //!
 //! A hash takes some 25 ms of a core and 19 MiB. So there are as many hashing threads as cores,
 //! each with memory of its own that it reuses, at a lower priority than the threads that answer
-//! requests; what waits for them waits in one bounded queue, and past that is turned away.
+//! requests; what waits for them waits in two bounded queues, and past those is turned away. Whoever
+//! signs in from where they have before waits in the first, so that a storm from elsewhere does not
+//! keep them out.
 
 use std::num::NonZero;
+use std::sync::Arc;
 use std::thread;
 
 use argon2::password_hash;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use flume::{Receiver, Selector, Sender};
 use tokio::sync::oneshot;
 
+use super::throttle::{Attempt, Throttled};
 use crate::config::{Passwords, Secret};
+use crate::domain::normalised_password;
 use crate::entropy::{Entropy, EntropyError};
 
-/// How many may wait for each hashing thread: about a second and a half of work.
+/// How many may wait in each queue for each hashing thread: about a second and a half of work.
 const QUEUE_PER_THREAD: usize = 64;
+/// After so many from the first queue, one of the other is taken, so that nobody waits for ever.
+const MOST_IN_A_ROW: u32 = 7;
 /// Above the default 0, so that a storm of logins does not slow a read of pay. Not so far above
 /// that logins starve.
 const NICENESS: i32 = 10;
@@ -45,18 +53,31 @@ pub enum Verdict {
     Right,
     /// The password, and its hash costs less than is asked of one now.
     RightButWeak,
+    /// Nobody looked: too much has failed while this waited.
+    Throttled(Throttled),
 }
 
-/// The queue before the hashing threads. Dropping it ends them.
+/// The queues before the hashing threads. Dropping it ends them.
 #[derive(Debug)]
 pub struct Gate {
-    queue: flume::Sender<Job>,
+    /// Of those who sign in from where they have before, and of what is done by who has signed in.
+    first: Sender<Job>,
+    others: Sender<Job>,
 }
 
 #[derive(Debug)]
 enum Job {
-    Verify { password: Secret<String>, stored: Option<String>, answer: oneshot::Sender<Verdict> },
-    Hash { password: Secret<String>, salt: [u8; SALT_BYTES], answer: oneshot::Sender<String> },
+    Verify {
+        password: Secret<String>,
+        stored: Option<String>,
+        attempt: Arc<Attempt>,
+        answer: oneshot::Sender<Verdict>,
+    },
+    Hash {
+        password: Secret<String>,
+        salt: [u8; SALT_BYTES],
+        answer: oneshot::Sender<String>,
+    },
 }
 
 impl Gate {
@@ -65,27 +86,32 @@ impl Gate {
         let params = Params::new(settings.memory_kib, settings.iterations, 1, None)
             .map_err(|error| std::io::Error::other(error.to_string()))?;
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let (queue, jobs) = flume::bounded(threads * QUEUE_PER_THREAD);
+        let queue = || flume::bounded(threads * QUEUE_PER_THREAD);
+        let ((first, of_first), (others, of_others)) = (queue(), queue());
         for n in 0..threads {
-            let (jobs, params) = (jobs.clone(), params.clone());
-            thread::Builder::new().name(format!("hash-{n}")).spawn(move || work(&jobs, &params))?;
+            let params = params.clone();
+            let jobs = Jobs { first: of_first.clone(), others: of_others.clone(), in_a_row: 0 };
+            thread::Builder::new().name(format!("hash-{n}")).spawn(move || work(jobs, &params))?;
         }
-        Ok(Self { queue })
+        Ok(Self { first, others })
     }
 
-    /// Compares a password with a stored hash. Without one, works just as long and answers
+    /// Compares a password, in its normal form, with a stored hash. Without one, works just as long and answers
     /// [`Verdict::Wrong`], so that the time tells nobody which users exist.
-    pub async fn verify(
+    pub(super) async fn verify(
         &self,
         password: Secret<String>,
         stored: Option<String>,
+        attempt: Arc<Attempt>,
     ) -> Result<Verdict, GateError> {
+        let password = normalised_password(&password);
         let (answer, verdict) = oneshot::channel();
-        self.enqueue(Job::Verify { password, stored, answer })?;
+        let queue = if attempt.is_known() { &self.first } else { &self.others };
+        enqueue(queue, Job::Verify { password, stored, attempt, answer })?;
         verdict.await.map_err(|_| GateError::Broken)
     }
 
-    /// Hashes a password under a new salt, as a PHC string.
+    /// Hashes a password, in its normal form, under a new salt, as a PHC string.
     pub async fn hash(
         &self,
         password: Secret<String>,
@@ -93,21 +119,50 @@ impl Gate {
     ) -> Result<String, GateError> {
         let mut salt = [0; SALT_BYTES];
         entropy.fill(&mut salt)?;
+        let password = normalised_password(&password);
         let (answer, hash) = oneshot::channel();
-        self.enqueue(Job::Hash { password, salt, answer })?;
+        enqueue(&self.first, Job::Hash { password, salt, answer })?;
         hash.await.map_err(|_| GateError::Broken)
     }
+}
 
-    fn enqueue(&self, job: Job) -> Result<(), GateError> {
-        self.queue.try_send(job).map_err(|error| match error {
-            flume::TrySendError::Full(_) => GateError::Full,
-            flume::TrySendError::Disconnected(_) => GateError::Broken,
-        })
+fn enqueue(queue: &Sender<Job>, job: Job) -> Result<(), GateError> {
+    queue.try_send(job).map_err(|error| match error {
+        flume::TrySendError::Full(_) => GateError::Full,
+        flume::TrySendError::Disconnected(_) => GateError::Broken,
+    })
+}
+
+/// What one hashing thread takes from the queues.
+struct Jobs<T = Job> {
+    first: Receiver<T>,
+    others: Receiver<T>,
+    /// How many it has taken from the first queue since it last looked at the other.
+    in_a_row: u32,
+}
+
+/// Waits for the next job. Ends when the gate has been dropped.
+impl<T> Iterator for Jobs<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        if self.in_a_row < MOST_IN_A_ROW
+            && let Ok(job) = self.first.try_recv()
+        {
+            self.in_a_row += 1;
+            return Some(job);
+        }
+        self.in_a_row = 0;
+        if let Ok(job) = self.others.try_recv() {
+            return Some(job);
+        }
+        // Both senders live as long as the gate: where one is gone, nothing comes any more.
+        Selector::new().recv(&self.first, Result::ok).recv(&self.others, Result::ok).wait()
     }
 }
 
 /// One hashing thread, until the gate is dropped. A client that has left is not worked for.
-fn work(jobs: &flume::Receiver<Job>, params: &Params) {
+fn work(jobs: Jobs, params: &Params) {
     // Of the calling thread alone (Linux counts priorities by thread).
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::warn!(%error, "the hashing threads run at normal priority");
@@ -117,8 +172,15 @@ fn work(jobs: &flume::Receiver<Job>, params: &Params) {
         match job {
             Job::Verify { answer, .. } if answer.is_closed() => {}
             Job::Hash { answer, .. } if answer.is_closed() => {}
-            Job::Verify { password, stored, answer } => {
-                let verdict = verify(password.expose(), stored.as_deref(), params, &mut memory);
+            Job::Verify { password, stored, attempt, answer } => {
+                let verdict = match attempt.admit() {
+                    Ok(()) => verify(password.expose(), stored.as_deref(), params, &mut memory),
+                    Err(throttled) => Verdict::Throttled(throttled),
+                };
+                if verdict == Verdict::Wrong {
+                    // At once, for those that wait behind it.
+                    attempt.raise();
+                }
                 let _client_may_have_left = answer.send(verdict);
             }
             Job::Hash { password, salt, answer } => {
@@ -231,6 +293,23 @@ mod tests {
 
     fn params(memory_kib: u32, iterations: u32) -> Params {
         Params::new(memory_kib, iterations, 1, None).unwrap()
+    }
+
+    #[test]
+    fn r46_the_first_queue_is_served_first_and_the_other_in_the_end() {
+        let (first, of_first) = flume::unbounded();
+        let (others, of_others) = flume::unbounded();
+        let mut jobs = Jobs { first: of_first, others: of_others, in_a_row: 0 };
+        for n in 0..10 {
+            others.send(format!("other {n}")).unwrap();
+            first.send(format!("first {n}")).unwrap();
+        }
+        let taken: Vec<String> = jobs.by_ref().take(9).collect();
+        let expected = (0..7).map(|n| format!("first {n}"));
+        let expected = expected.chain(["other 0".into(), "first 7".into()]);
+        assert_eq!(taken, expected.collect::<Vec<String>>());
+        drop((first, others));
+        assert_eq!(jobs.count(), 11, "and then it ends");
     }
 
     #[test]

@@ -191,7 +191,7 @@ async fn take_over(
         }
         if second_factors > 0 {
             let and = if kept.is_empty() { "" } else { " and" };
-            lost.push_str(&format!("{and} the second factors of {second_factors} users"));
+            lost.push_str(&format!("{and} the second factors of users ({second_factors})"));
         }
         return Err(other_root(sealing, root, &lost).into());
     }

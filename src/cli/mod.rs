@@ -3,6 +3,7 @@
 //! Exit codes: 0 it worked, 1 it did not, 2 the command line or a setting is wrong.
 
 mod audit;
+mod doctor;
 mod explain;
 mod grant;
 mod key;
@@ -56,6 +57,8 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date, and seed an empty one with the demo data
     Migrate,
+    /// Say whether all is well here, and what to do where it is not; changes nothing
+    Doctor(doctor::Doctor),
     #[command(flatten)]
     Operate(Operate),
 }
@@ -63,7 +66,7 @@ enum Command {
 /// What the operator does to the database.
 #[derive(Subcommand)]
 enum Operate {
-    /// Add and list orgs
+    /// Add, list and set up orgs
     #[command(subcommand)]
     Org(org::Command),
     /// Add, list and change people: users, who sign in, and employees, who are paid
@@ -132,7 +135,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::start();
     match run(arguments.command.unwrap_or(Command::Serve)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             message(&format!("error: {failure}"));
             failure.exit_code()
@@ -140,7 +143,21 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        // Wrong settings are a finding of its, and a warning is no failure.
+        Command::Doctor(asked) => return doctor::run(&asked),
+        Command::Serve => work(serve::run)?,
+        Command::Migrate => work(async |config, _| migrate::run(&config).await)?,
+        Command::Operate(command) => work(async |config, ports| {
+            operator::work(&config, ports, async |operator| operate(command, operator).await).await
+        })?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command that needs the settings, with as many threads as they say.
+fn work(command: impl AsyncFnOnce(Config, Ports) -> Result<(), Failure>) -> Result<(), Failure> {
     let config = Config::load()?;
     let ports =
         Ports { clock: Arc::new(SystemClock::new()), entropy: Arc::new(SystemEntropy::new()) };
@@ -149,16 +166,7 @@ fn run(command: Command) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("the threads cannot be started ({error})")))?;
-    runtime.block_on(async {
-        match command {
-            Command::Serve => serve::run(config, ports).await,
-            Command::Migrate => migrate::run(&config).await,
-            Command::Operate(command) => {
-                operator::work(&config, ports, async |operator| operate(command, operator).await)
-                    .await
-            }
-        }
-    })
+    runtime.block_on(command(config, ports))
 }
 
 async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failure> {

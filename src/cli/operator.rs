@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Failure, other};
 use crate::auth::sealing::{self, Asking};
-use crate::auth::{self, Gate, Ports, Root, Sealer, StartError};
+use crate::auth::{self, Gate, Ports, Root, Sealer, StartError, Throttle};
 use crate::config::{Config, KeySource};
 use crate::domain::{Account, OrgName, Username};
 use crate::entropy::random_id;
@@ -54,6 +54,11 @@ impl Operator<'_> {
         let (db, ports) = (self.act.db, self.act.ports);
         let root = Root::read(self.key).map_err(StartError::from)?;
         Ok(sealing::open(db, self.key, root, ports, Asking::Command).await?)
+    }
+
+    /// The counters of failed sign-ins, which the servers' key names.
+    pub(super) async fn throttle(&self) -> Result<Throttle, Failure> {
+        Ok(Throttle::new(self.sealer().await?.as_ref()))
     }
 
     /// The operator in an org, which must be there: the wrong one would look like an empty one.

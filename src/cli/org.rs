@@ -1,5 +1,6 @@
 //! `stipend org`.
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use super::Failure;
@@ -7,10 +8,11 @@ use super::operator::Operator;
 use super::output::{json, message, table};
 use crate::clock::Timestamp;
 use crate::domain::OrgName;
+use crate::policy::Manage;
 use crate::service::orgs;
 use crate::store::orgs::Org;
 
-/// Add and list orgs
+/// Add, list and set up orgs
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
     /// Add an org; nobody of one org ever sees another
@@ -25,6 +27,21 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Set what an org demands of its people; it acts on their next request
+    Set {
+        /// The org's name
+        #[arg(value_parser = OrgName::parse)]
+        name: OrgName,
+        /// Whether `manage` and `write` count only for who signed in with a second factor
+        #[arg(long, value_name = "ON|OFF")]
+        second_factor: Switch,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Switch {
+    On,
+    Off,
 }
 
 /// An org.
@@ -33,13 +50,16 @@ struct OrgBody {
     org: String,
     users: i64,
     employees: i64,
+    second_factor: bool,
     created_at: String,
 }
 
 impl From<Org> for OrgBody {
     fn from(org: Org) -> Self {
         let created_at = Timestamp::from_millis(org.created_at).to_string();
-        Self { org: org.org, users: org.users, employees: org.employees, created_at }
+        let second_factor = org.demands_second_factor();
+        let Org { org, users, employees, .. } = org;
+        Self { org, users, employees, second_factor, created_at }
     }
 }
 
@@ -56,13 +76,26 @@ pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(),
             if as_json {
                 return json(&orgs);
             }
-            let rows: Vec<[String; 4]> = orgs
-                .into_iter()
-                .map(|org| {
-                    [org.org, org.users.to_string(), org.employees.to_string(), org.created_at]
-                })
-                .collect();
-            table(["ORG", "USERS", "EMPLOYEES", "ADDED"], &rows)
+            let row = |org: OrgBody| {
+                let demand = if org.second_factor { "demanded" } else { "optional" }.to_owned();
+                let (users, employees) = (org.users.to_string(), org.employees.to_string());
+                [org.org, users, employees, demand, org.created_at]
+            };
+            let rows: Vec<[String; 5]> = orgs.into_iter().map(row).collect();
+            table(["ORG", "USERS", "EMPLOYEES", "SECOND FACTOR", "ADDED"], &rows)
+        }
+        Command::Set { name, second_factor } => {
+            let allowed = operator.allow_recent::<Manage>(&name).await?;
+            let demand = second_factor == Switch::On;
+            orgs::demand_second_factor(operator.act, &allowed, demand).await?;
+            message(&match demand {
+                true => format!(
+                    "{name} demands a second factor: who signed in without one can read, and turn \
+                     theirs on, and neither manage nor record pay"
+                ),
+                false => format!("{name} demands no second factor"),
+            });
+            Ok(())
         }
     }
 }

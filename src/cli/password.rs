@@ -1,15 +1,16 @@
-//! Where a password comes from; never an argument, which other users of the machine can see.
+//! Where a password comes from, and where one goes that was made here. Never an argument, which
+//! other users of the machine can see.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
+use super::operator::Operator;
+use super::output::{line, message};
 use super::{Failure, other};
 use crate::config::Secret;
+use crate::domain::{Account, BadPassword, LONGEST_PASSWORD as LONGEST};
+use crate::service::passwords::{self, NewPassword, OneTime};
 
-/// At least so many characters (NIST SP 800-63B-4 section 3.1.1.2).
-const SHORTEST: usize = 15;
-/// At most so many bytes.
-const LONGEST: usize = 1024;
 /// More than the longest with a line break after it is not read.
 const READ: u64 = LONGEST as u64 + 3;
 
@@ -19,12 +20,29 @@ pub(super) struct Password {
     /// Read the password from this file (its text without the line break at the end)
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Make a password, and write it to standard output: it must be changed before anything else,
+    /// within 72 hours
+    #[arg(long, conflicts_with = "password_file")]
+    one_time: bool,
 }
 
 impl Password {
-    /// The password: from the file, from a hidden prompt, or from standard input where that is no
+    /// The password: made, or read and found good for a user.
+    pub(super) async fn get(
+        self,
+        operator: &Operator<'_>,
+        owner: &Account,
+    ) -> Result<NewPassword, Failure> {
+        if self.one_time {
+            return Ok(NewPassword::OneTime);
+        }
+        let password = self.read()?;
+        Ok(NewPassword::Given(passwords::check(operator.act, owner, &password, "password").await?))
+    }
+
+    /// A password from the file, from a hidden prompt, or from standard input where that is no
     /// terminal.
-    pub(super) fn read(self) -> Result<Secret<String>, Failure> {
+    fn read(self) -> Result<Secret<String>, Failure> {
         let text = match self.password_file {
             Some(path) => {
                 let file = std::fs::File::open(&path);
@@ -39,23 +57,25 @@ impl Password {
         };
         let password = text.strip_suffix('\n').unwrap_or(&text);
         let password = password.strip_suffix('\r').unwrap_or(password);
-        if password.chars().count() < SHORTEST {
-            return Err(Failure::Other(format!(
-                "a password has {SHORTEST} characters at least; a sentence makes a good one"
-            )));
-        }
-        if password.len() > LONGEST {
-            return Err(Failure::Other(format!("a password has {LONGEST} bytes at most")));
-        }
         Ok(Secret::new(password.to_owned()))
     }
+}
+
+/// Tells a password that was made.
+pub(super) fn tell(made: &OneTime) -> Result<(), Failure> {
+    line(made.password.expose())?;
+    message(&format!(
+        "it must be changed after the first sign-in, and cannot be signed in with after {}",
+        made.expires_at
+    ));
+    Ok(())
 }
 
 fn read_text(from: impl Read) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     from.take(READ).read_to_end(&mut bytes)?;
     if bytes.len() as u64 == READ {
-        return Err(std::io::Error::other(format!("a password has {LONGEST} bytes at most")));
+        return Err(std::io::Error::other(BadPassword::TooLong));
     }
     String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8"))
 }

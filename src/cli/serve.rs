@@ -10,8 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use super::output::{line, message};
-use crate::auth::{Auth, Ports};
-use crate::config::{Access, Config};
+use crate::auth::{Auth, Ports, StartError};
+use crate::config::{Access, Config, ConfigError, KeySource};
 
 pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
     let access = config.access.clone();
@@ -23,11 +23,15 @@ pub(super) async fn run(config: Config, ports: Ports) -> Result<(), Failure> {
         ));
     }
     let place = access.clone();
-    let rocket =
-        crate::rocket(config, ports).await?.attach(AdHoc::on_liftoff("say where", |rocket| {
-            let port = rocket.config().port;
-            Box::pin(async move { welcome(&place, port) })
-        }));
+    let key_is_a_setting = matches!(config.key, KeySource::Value(_));
+    let rocket = crate::rocket(config, ports).await.map_err(|error| match error {
+        StartError::Key(error) if key_is_a_setting => ConfigError::new(error.to_string()).into(),
+        other => Failure::from(other),
+    })?;
+    let rocket = rocket.attach(AdHoc::on_liftoff("say where", |rocket| {
+        let port = rocket.config().port;
+        Box::pin(async move { welcome(&place, port) })
+    }));
     let rocket =
         rocket.ignite().await.map_err(|error| Failure::Other(explain(&access, error.kind())))?;
     stop_at_sigterm(rocket.shutdown())?;

@@ -5,14 +5,14 @@ use serde::Serialize;
 
 use super::operator::{Operator, missing};
 use super::output::{NOTHING, Table, json, json_text, line, message, put, table};
-use super::password::Password;
+use super::password::{self, Password};
 use super::values::Search;
 use super::{Failure, grant};
 use crate::domain::{Line, OrgName, TeamName, TypedName, Username};
 use crate::policy::Manage;
-use crate::service::people::{self, Changes, Employee, NewPassword, NewPerson};
+use crate::service::people::{self, Changes, Employee, NewPerson};
 use crate::service::shown::{GrantBody, PersonBody};
-use crate::service::{Precondition, Refused, asked, grants, orgs};
+use crate::service::{Precondition, Refused, asked, factors, grants, orgs, passwords};
 use crate::store::people::{Filter, Person};
 
 /// Add, list and change people: users, who sign in, and employees, who are paid
@@ -21,7 +21,8 @@ pub(super) enum Command {
     /// Add a person: a user, who may read their own pay, an employee, or both
     ///
     /// The password comes from a hidden prompt, from standard input when that is no terminal, or
-    /// from a file; never from an argument, which other users of the machine can see. An org that
+    /// from a file, and is the user's for good; never from an argument, which other users of the
+    /// machine can see. With --one-time it is made here, and its user chooses their own. An org that
     /// is not there is added too. Who is a user already can become an employee, and the reverse.
     Add(Add),
     /// List people by name
@@ -52,13 +53,31 @@ pub(super) enum Command {
     /// Give a user another password, and end their sessions
     ///
     /// The password comes from a hidden prompt, from standard input when that is no terminal, or
-    /// from a file; never from an argument, which other users of the machine can see.
+    /// from a file, and is the user's for good; never from an argument, which other users of the
+    /// machine can see. With --one-time it is made here, and its user chooses their own.
     SetPassword {
         /// NAME in the default org, or ORG/NAME
         #[arg(value_parser = TypedName::parse)]
         name: TypedName,
         #[command(flatten)]
         password: Password,
+    },
+    /// Forget the failed sign-ins that hold a user's next one back
+    ///
+    /// What counts against a network stays, and fades within half an hour.
+    Unlock {
+        /// NAME in the default org, or ORG/NAME
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
+    },
+    /// Take the second factor off a user who has lost it, and end their sessions
+    ///
+    /// Their password alone lets them in then, and they choose another one first, since one beside
+    /// a second factor may be short.
+    ResetFactor {
+        /// NAME in the default org, or ORG/NAME
+        #[arg(value_parser = TypedName::parse)]
+        name: TypedName,
     },
 }
 
@@ -76,7 +95,7 @@ pub(super) struct Add {
     #[arg(long, value_parser = TeamName::parse, requires = "full_name")]
     team: Option<TeamName>,
     /// An employee alone, who does not sign in and needs no password
-    #[arg(long, requires = "full_name", conflicts_with = "password_file")]
+    #[arg(long, requires = "full_name", conflicts_with_all = ["password_file", "one_time"])]
     no_sign_in: bool,
 }
 
@@ -135,6 +154,8 @@ pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(),
             change(&name, enable, "enabled", operator).await
         }
         Command::SetPassword { name, password } => set_password(&name, password, operator).await,
+        Command::Unlock { name } => unlock(&name, operator).await,
+        Command::ResetFactor { name } => reset_factor(&name, operator).await,
     }
 }
 
@@ -142,7 +163,7 @@ async fn add(new: Add, operator: &Operator<'_>) -> Result<(), Failure> {
     let account = new.name.account(&operator.default_org);
     let user = match new.no_sign_in {
         true => None,
-        false => Some(NewPassword::Given(new.password.read()?)),
+        false => Some(new.password.get(operator, &account).await?),
     };
     match orgs::add(operator.act, &account.org).await {
         Ok(()) => message(&format!("added the org {}", account.org)),
@@ -158,9 +179,9 @@ async fn add(new: Add, operator: &Operator<'_>) -> Result<(), Failure> {
     let employee = new.full_name.map(|full_name| Employee { full_name, team });
     let allowed = operator.allow_recent::<Manage>(&account.org).await?;
     let person = NewPerson { username: account.username.clone(), employee, user };
-    people::add(operator.act, &allowed, person).await?;
+    let added = people::add(operator.act, &allowed, person).await?;
     message(&format!("added {account}, {what}"));
-    Ok(())
+    added.password.as_ref().map_or(Ok(()), password::tell)
 }
 
 async fn list(asked: List, operator: &Operator<'_>) -> Result<(), Failure> {
@@ -290,10 +311,34 @@ async fn set_password(
 ) -> Result<(), Failure> {
     let account = name.account(&operator.default_org);
     let allowed = operator.allow_recent::<Manage>(&account.org).await?;
-    let password = NewPassword::Given(password.read()?);
-    people::set_password(operator.act, &allowed, &account.username, password)
+    let password = password.get(operator, &account).await?;
+    let made = passwords::set(operator.act, &allowed, &account.username, password)
         .await
         .map_err(missing("user", &account))?;
     message(&format!("set the password of {account}, who is signed out everywhere"));
+    made.as_ref().map_or(Ok(()), password::tell)
+}
+
+async fn unlock(name: &TypedName, operator: &Operator<'_>) -> Result<(), Failure> {
+    let account = name.account(&operator.default_org);
+    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let throttle = operator.throttle().await?;
+    let any = people::unlock(operator.act, &throttle, &allowed, &account.username)
+        .await
+        .map_err(missing("user", &account))?;
+    message(&match any {
+        true => format!("unlocked {account}"),
+        false => format!("nothing held {account} back"),
+    });
+    Ok(())
+}
+
+async fn reset_factor(name: &TypedName, operator: &Operator<'_>) -> Result<(), Failure> {
+    let account = name.account(&operator.default_org);
+    let allowed = operator.allow_recent::<Manage>(&account.org).await?;
+    factors::reset(operator.act, &allowed, &account.username)
+        .await
+        .map_err(missing("user", &account))?;
+    message(&format!("took the second factor off {account}, who is signed out everywhere"));
     Ok(())
 }

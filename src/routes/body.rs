@@ -150,6 +150,14 @@ impl Members {
         }
     }
 
+    /// A yes or no that must be there.
+    pub(super) fn needed_flag(&mut self, name: &str) -> Option<bool> {
+        if !self.object.contains_key(name) {
+            self.fault(name, "this member is missing");
+        }
+        self.flag(name)
+    }
+
     /// Says that a member is wrong.
     pub(super) fn fault(&mut self, name: &str, reason: impl ToString) {
         self.faults.push(Fault::new(name, reason));

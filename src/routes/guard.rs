@@ -141,16 +141,17 @@ pub(super) fn refuse<T>(error: Error, request: &Request<'_>) -> Outcome<T, Error
 
 async fn identify<'r>(request: &'r Request<'_>) -> Result<(Principal, &'r Auth), Error> {
     let auth = request.rocket().state::<Auth>().ok_or(Error::Internal)?;
-    let token = bearer_token(request)?;
+    let token = bearer_token(request.headers().get("Authorization"))?;
     let principal = auth.identify(token).await?;
     Context::of(request).set_caller(principal.account());
     Ok((principal, auth))
 }
 
-/// The token of the `Authorization` field, which alone may bring one (RFC 6750 section 2.1): the
+/// The token of the `Authorization` fields, which alone may bring one (RFC 6750 section 2.1): the
 /// scheme in any case, then spaces, then all the rest, which is no valid token unless it is one.
-fn bearer_token<'r>(request: &'r Request<'_>) -> Result<&'r str, Error> {
-    let mut fields = request.headers().get("Authorization");
+pub(super) fn bearer_token<'r>(
+    mut fields: impl Iterator<Item = &'r str>,
+) -> Result<&'r str, Error> {
     let field = fields.next().ok_or(Error::Unauthenticated)?;
     if fields.next().is_some() {
         return Err(Error::AmbiguousCredentials);

@@ -11,16 +11,14 @@ use utoipa::ToSchema;
 use super::body;
 use super::guard::Authenticated;
 use super::query::form_decode;
-use crate::auth::{Auth, Credentials, Issued};
+use crate::auth::{Auth, Code, Credentials, Issued};
 use crate::config::Secret;
-use crate::domain::Permission;
+use crate::domain::{LONGEST_PASSWORD, Permission};
 use crate::error::{Error, prefers_json};
 use crate::fairings::Context;
 use crate::json::parse_object;
 use crate::service::schema::PermissionName;
 
-/// The longest password, in bytes: long enough for any sentence, and hashing is not for more.
-const LONGEST_PASSWORD: usize = 1024;
 const MOST_FIELDS: usize = 100;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
@@ -38,6 +36,9 @@ struct LoginBody {
     /// What the token is to be narrowed to; without it, it gives all that the grants give.
     #[schema(value_type = Option<Vec<PermissionName>>, nullable = false)]
     perms: Option<Vec<String>>,
+    /// For who has turned a second factor on: six digits, or a recovery code.
+    #[schema(max_length = 64, nullable = false)]
+    code: Option<String>,
 }
 
 /// What a login by a form sends.
@@ -48,6 +49,9 @@ struct LoginForm {
     username: String,
     #[schema(max_length = 1024)]
     password: String,
+    /// For who has turned a second factor on: six digits, or a recovery code.
+    #[schema(max_length = 64, nullable = false)]
+    code: Option<String>,
 }
 
 /// A token.
@@ -74,6 +78,7 @@ struct TokenBody<'a> {
          content((String = "text/plain"), (TokenBody = "application/json")),
          headers(("access_token"))),
         (status = 401),
+        (status = 429),
         (status = 503),
     )
 )]
@@ -158,7 +163,7 @@ async fn read(request: &Request<'_>, mut data: Data<'_>) -> Result<Credentials, 
     Ok(credentials)
 }
 
-fn from_json(body: &[u8]) -> Result<Credentials, Error> {
+pub(super) fn from_json(body: &[u8]) -> Result<Credentials, Error> {
     const EXPECTED: Error =
         Error::BadRequest("Send one JSON object with the strings username and password");
     let mut object = parse_object(body).map_err(|_| EXPECTED)?;
@@ -168,7 +173,13 @@ fn from_json(body: &[u8]) -> Result<Credentials, Error> {
     };
     let (username, password) = (take("username")?, Secret::new(take("password")?));
     let perms = object.remove("perms").map(permissions).transpose()?;
-    Ok(Credentials { username, password, perms })
+    let code = object.remove("code").map(|code| parse_code(code.as_str())).transpose()?;
+    Ok(Credentials { username, password, perms, code })
+}
+
+fn parse_code(text: Option<&str>) -> Result<Code, Error> {
+    const EXPECTED: Error = Error::BadRequest("A code is a string of 64 bytes at most");
+    text.and_then(|text| Code::parse(text).ok()).ok_or(EXPECTED)
 }
 
 /// The permissions that the token is to be narrowed to.
@@ -181,10 +192,10 @@ fn permissions(perms: serde_json::Value) -> Result<Vec<Permission>, Error> {
 
 /// A form as the URL Standard parses it (section 5.1), but that a name may not stand twice and
 /// what is used must be UTF-8.
-fn from_form(body: &[u8]) -> Result<Credentials, Error> {
+pub(super) fn from_form(body: &[u8]) -> Result<Credentials, Error> {
     const EXPECTED: Error =
         Error::BadRequest("Send the form fields username and password once each, in UTF-8");
-    let (mut username, mut password) = (None, None);
+    let (mut username, mut password, mut code) = (None, None, None);
     for (n, field) in body.split(|byte| *byte == b'&').enumerate() {
         if n >= MOST_FIELDS {
             return Err(Error::BadRequest("A form has 100 fields at most"));
@@ -196,6 +207,7 @@ fn from_form(body: &[u8]) -> Result<Credentials, Error> {
         let slot = match form_decode(name.unwrap_or_default()).as_deref() {
             Some("username") => &mut username,
             Some("password") => &mut password,
+            Some("code") => &mut code,
             _ => continue,
         };
         let value = form_decode(value.unwrap_or_default()).ok_or(EXPECTED)?;
@@ -204,5 +216,6 @@ fn from_form(body: &[u8]) -> Result<Credentials, Error> {
         }
     }
     let (username, password) = username.zip(password).ok_or(EXPECTED)?;
-    Ok(Credentials { username, password: Secret::new(password), perms: None })
+    let code = code.map(|code| parse_code(Some(&code))).transpose()?;
+    Ok(Credentials { username, password: Secret::new(password), perms: None, code })
 }

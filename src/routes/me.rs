@@ -1,5 +1,7 @@
 //! `/me`: who the caller is and what they may do; and `/explain`: who may see somebody's pay.
 
+pub(super) mod password;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,12 +11,13 @@ use super::guard::Authenticated;
 use super::query::Query;
 use crate::domain::Username;
 use crate::error::Error;
-use crate::service::schema::{Line, Name, PermissionName};
+use crate::service::people::{self, Whoami};
+use crate::service::schema::{Line, Moment, Name, PermissionName};
 use crate::service::shown::{ExplanationBody, GrantBody};
-use crate::service::{Act, explain, people};
+use crate::service::{Act, explain, factors};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    rocket::routes![who_am_i, explain_sight]
+    rocket::routes![who_am_i, password::change_password, explain_sight]
 }
 
 /// Who the caller is.
@@ -33,6 +36,23 @@ struct Me {
     perms: Vec<&'static str>,
     /// The grants that give them.
     grants: Vec<GrantBody>,
+    /// Until when the password must be changed, which was made for the caller: nothing is permitted
+    /// before. Null for a password of their own.
+    #[schema(value_type = Option<Moment>, required)]
+    password_expires: Option<String>,
+    #[schema(inline)]
+    second_factor: SecondFactor,
+}
+
+/// How the caller stands with a second factor.
+#[derive(Serialize, ToSchema)]
+struct SecondFactor {
+    /// Whether their sign-in takes a code.
+    on: bool,
+    /// How many recovery codes are left.
+    recovery_codes: i64,
+    /// Whether their org demands one for `manage` and `write`.
+    demanded: bool,
 }
 
 /// Who the caller is and what they may do.
@@ -47,7 +67,8 @@ pub(super) async fn who_am_i(
     act: Act<'_>,
 ) -> Result<Answer, Error> {
     query.finish()?;
-    let (person, held) = people::whoami(act, &caller.0).await?;
+    let Whoami { person, held, password_expires_at } = people::whoami(act, &caller.0).await?;
+    let factor = factors::standing(act, &caller.0).await?;
     let mut perms: Vec<&str> = held.iter().map(|held| held.grant.permission.name()).collect();
     perms.sort_unstable();
     perms.dedup();
@@ -60,6 +81,12 @@ pub(super) async fn who_am_i(
         team: person.team.map(|team| team.to_string()),
         perms,
         grants: GrantBody::all(&held, today),
+        password_expires: password_expires_at.map(|end| end.to_string()),
+        second_factor: SecondFactor {
+            on: factor.confirmed_at.is_some(),
+            recovery_codes: factor.codes_left,
+            demanded: factor.is_demanded(),
+        },
     })
 }
 

@@ -4,6 +4,9 @@ mod answer;
 mod audit;
 mod bearer;
 mod body;
+mod factors;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grants;
 mod guard;
 mod health;
@@ -11,6 +14,7 @@ mod jwks;
 mod jwt;
 mod me;
 mod openapi;
+mod org;
 mod page;
 mod parameters;
 mod path;
@@ -32,12 +36,14 @@ pub fn all() -> Vec<Route> {
     [
         audit::routes(),
         bearer::routes(),
+        factors::routes(),
         grants::routes(),
         health::routes(),
         jwks::routes(),
         jwt::routes(),
         me::routes(),
         openapi::routes(),
+        org::routes(),
         page::routes(),
         pay::routes(),
         readers::routes(),

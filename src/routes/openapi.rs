@@ -16,7 +16,9 @@ use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
-use super::{answer, audit, bearer, grants, health, jwks, jwt, me, page, pay, readers, users};
+use super::{
+    answer, audit, bearer, factors, grants, health, jwks, jwt, me, org, page, pay, readers, users,
+};
 use crate::error::{Error, Problem};
 use crate::service::audit::RecordBody;
 use crate::service::schema;
@@ -47,9 +49,13 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         audit::list_records, audit::get_checkpoint,
         readers::my_readers, readers::readers_of,
         me::who_am_i, me::explain_sight,
+        me::password::change_password,
         users::list_people, users::add_person, users::get_person, users::change_person,
-        users::set_password,
+        users::set_password, users::unlock,
         grants::list_grants, grants::give_grant, grants::end_grant,
+        factors::make_secret, factors::confirm, factors::turn_off,
+        factors::renew_recovery_codes, factors::reset,
+        org::get_org, org::change_org,
         health::live, health::ready,
         jwks::token_keys, jwks::checkpoint_keys,
         openapi,
@@ -106,8 +112,8 @@ const REFUSALS: &[Refusal] = &[
     (
         403,
         "Forbidden",
-        "The permission is missing, the caller would give more than they hold, or a browser sent \
-         this from another site.",
+        "The permission is missing, the caller would give more than they hold, the old password is \
+         wrong, or a browser sent this from another site.",
         &[CHALLENGE],
     ),
     (404, "NotFound", "There is no such thing, or no grant of the caller reaches it.", &[]),
@@ -118,6 +124,13 @@ const REFUSALS: &[Refusal] = &[
     (414, "UriTooLong", "The path and query are longer than 8 KiB.", &[]),
     (415, "UnsupportedType", "The body is in another format, charset or coding.", &[]),
     (428, "IfMatchRequired", "`If-Match` is missing.", &[]),
+    (
+        429,
+        "TooManyFailures",
+        "Too many sign-ins have failed, of this name or from this network; nobody looked at the \
+         password.",
+        &["Retry-After"],
+    ),
     (431, "FieldsTooLarge", "The header fields are too long.", &[]),
     (500, "Failed", "The server failed.", &[]),
     (

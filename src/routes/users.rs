@@ -1,5 +1,7 @@
 //! `/users`: people, for those who manage them.
 
+use rocket::State;
+use rocket::http::Status;
 use serde::Serialize;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
@@ -9,10 +11,12 @@ use super::body::{Object, taken};
 use super::parameters::{self, FilterParameters, parse_limit, take_filter};
 use super::path::Name;
 use super::query::Query;
+use crate::auth::Auth;
 use crate::domain::{Line, TeamName, Username};
 use crate::error::Error;
 use crate::policy::{Allowed, Manage, Recent};
-use crate::service::people::{self, Changes, Employee, NewPassword, NewPerson};
+use crate::service::passwords::{self, NewPassword, OneTime};
+use crate::service::people::{self, Changes, Employee, NewPerson};
 use crate::service::schema;
 use crate::service::shown::PersonBody;
 use crate::service::{Act, Precondition};
@@ -21,7 +25,7 @@ use crate::service::{Act, Precondition};
 const PAGE: u16 = 100;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    rocket::routes![list_people, add_person, get_person, change_person, set_password]
+    rocket::routes![list_people, add_person, get_person, change_person, set_password, unlock]
 }
 
 /// `q`, `team`, `limit` and `after`, described.
@@ -77,10 +81,15 @@ pub(super) async fn list_people(
 struct AddedBody {
     #[serde(flatten)]
     person: PersonBody,
-    /// The password that was made for them; it is told this once.
+    /// The password that was made for them, if they are to sign in. It is told this once, and must
+    /// be changed before anything else.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
+    /// Until when it can be signed in with.
+    #[schema(value_type = Option<schema::Moment>, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
 }
 
 /// A person to be added.
@@ -131,13 +140,12 @@ pub(super) async fn add_person(
     let new = NewPerson {
         username: taken(username)?,
         employee: full_name.map(|full_name| Employee { full_name, team }),
-        user: user.then_some(NewPassword::Random),
+        user: user.then_some(NewPassword::OneTime),
     };
     let added = people::add(act, &allowed, new).await?;
-    let body = AddedBody {
-        person: PersonBody::from(&added.person),
-        password: added.password.map(|password| password.expose().clone()),
-    };
+    let made = added.password.as_ref().map(PasswordBody::from);
+    let (password, expires) = made.map(|made| (made.password, made.expires)).unzip();
+    let body = AddedBody { person: PersonBody::from(&added.person), password, expires };
     Ok(Answer::json(&body)?
         .created_at(format!("/users/{}", added.person.username))
         .of_version(added.person.version))
@@ -211,13 +219,22 @@ pub(super) async fn change_person(
     Ok(Answer::json(&PersonBody::from(&person))?.of_version(person.version))
 }
 
-/// A password that was made; it is told this once.
+/// A password that was made. It is told this once, and must be changed before anything else.
 #[derive(Serialize, ToSchema)]
 struct PasswordBody {
     password: String,
+    /// Until when it can be signed in with.
+    #[schema(value_type = schema::Moment)]
+    expires: String,
 }
 
-/// Make a new password for a person; their sessions end.
+impl From<&OneTime> for PasswordBody {
+    fn from(made: &OneTime) -> Self {
+        Self { password: made.password.expose().clone(), expires: made.expires_at.to_string() }
+    }
+}
+
+/// Make a new password for a person, which they must change; their sessions end.
 #[utoipa::path(
     post, path = "/users/{name}/password", tag = "people", security(("bearer" = ["manage"])),
     params(Name),
@@ -234,7 +251,28 @@ pub(super) async fn set_password(
     act: Act<'_>,
 ) -> Result<Answer, Error> {
     query.finish()?;
-    let made = people::set_password(act, &allowed, &name.parse()?, NewPassword::Random).await?;
-    let password = made.map(|password| password.expose().clone());
-    Answer::json(&PasswordBody { password: taken(password)? })
+    let made = passwords::set(act, &allowed, &name.parse()?, NewPassword::OneTime).await?;
+    Answer::json(&PasswordBody::from(&taken(made)?))
+}
+
+/// Forget the failed sign-ins that hold a user's next one back.
+#[utoipa::path(
+    delete, path = "/users/{name}/throttle", tag = "people", security(("bearer" = ["manage"])),
+    params(Name),
+    responses(
+        (status = 204, description = "They are forgotten, if there were any"),
+        (status = 404),
+    )
+)]
+#[rocket::delete("/users/<name>/throttle")]
+pub(super) async fn unlock(
+    allowed: Allowed<Manage>,
+    name: Name<'_>,
+    query: Query,
+    auth: &State<Auth>,
+    act: Act<'_>,
+) -> Result<Status, Error> {
+    query.finish()?;
+    people::unlock(act, &auth.throttle, &allowed, &name.parse()?).await?;
+    Ok(Status::NoContent)
 }

@@ -260,6 +260,9 @@ impl Header {
     }
 }
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,10 +9,12 @@ pub mod asked;
 pub mod audit;
 pub mod explain;
 pub mod export;
+pub mod factors;
 pub mod grants;
 pub mod import;
 pub mod keys;
 pub mod orgs;
+pub mod passwords;
 pub mod payroll;
 pub mod people;
 pub mod proof;
@@ -21,7 +23,7 @@ pub mod shown;
 
 use serde_json::{Map, Value};
 
-use crate::auth::{Gate, GateError, Ports};
+use crate::auth::{Gate, GateError, LogInError, Ports};
 use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::domain::Username;
@@ -84,12 +86,21 @@ pub enum Refused {
     /// There is such a thing already.
     #[error("{0} exists already")]
     Exists(String),
+    /// What was given as the caller's password is not it.
+    #[error("the old password is wrong")]
+    WrongPassword,
     /// Nobody would be left to manage the org.
     #[error(
         "nobody would manage the org any more: first give somebody else `manage` over `org` \
          without end"
     )]
     LastManager,
+    /// Something stands against it; the sentence says what to do first.
+    #[error("{0}")]
+    Hindered(&'static str),
+    /// Whoever is signed in did not prove again who they are.
+    #[error(transparent)]
+    NotProved(#[from] LogInError),
     /// It has changed since it was read; this is its version now.
     #[error("it has changed meanwhile: read it again")]
     Stale(i64),

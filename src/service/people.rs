@@ -3,8 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::grants::keep_a_manager;
+use super::passwords::{self, NewPassword, OneTime};
 use super::{Act, Precondition, Refused, members};
-use crate::config::Secret;
+use crate::auth::Throttle;
+use crate::clock::Timestamp;
 use crate::domain::{Account, Line, Permission, Reach, TeamName, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Manage, Principal, Recent};
@@ -33,15 +35,6 @@ pub struct Employee {
     pub team: Option<TeamName>,
 }
 
-/// Where a new password comes from.
-#[derive(Debug)]
-pub enum NewPassword {
-    /// Made here, and told once.
-    Random,
-    /// This one.
-    Given(Secret<String>),
-}
-
 /// What is to be changed about a person; what is none stays.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -59,7 +52,7 @@ pub struct Added {
     /// The person.
     pub person: Person,
     /// The password, if it was made here.
-    pub password: Option<Secret<String>>,
+    pub password: Option<OneTime>,
 }
 
 /// So many people whom the caller manages, after a name.
@@ -85,11 +78,19 @@ pub async fn get(
     person.ok_or(Refused::NotFound)
 }
 
-/// The caller as a person, and the grants that count for them now.
-pub async fn whoami(
-    act: Act<'_>,
-    caller: &Principal,
-) -> Result<(Person, Vec<GrantRecord>), Refused> {
+/// The caller, as far as they know of themselves.
+#[derive(Debug)]
+pub struct Whoami {
+    /// The caller as a person.
+    pub person: Person,
+    /// The grants that count for them now.
+    pub held: Vec<GrantRecord>,
+    /// Until when they must have changed their password, if it was made for them.
+    pub password_expires_at: Option<Timestamp>,
+}
+
+/// Who the caller is.
+pub async fn whoami(act: Act<'_>, caller: &Principal) -> Result<Whoami, Refused> {
     let mut reader = act.db.reader().await?;
     let person = people::find(reader.access(), caller.account()).await?;
     let mut held = grants::list(reader.access(), caller.account()).await?;
@@ -97,7 +98,9 @@ pub async fn whoami(
         caller.grants().iter().any(|grant| grant.grant_id == record.grant.grant_id)
     };
     held.retain(counts);
-    Ok((person.ok_or(Refused::NotFound)?, held))
+    let user = users::find(reader.access(), caller.account()).await?;
+    let password_expires_at = user.and_then(|user| user.password_expires_at());
+    Ok(Whoami { person: person.ok_or(Refused::NotFound)?, held, password_expires_at })
 }
 
 /// Adds a person: an employee, a user, or both; or the half that is missing of one who is there.
@@ -110,11 +113,11 @@ pub async fn add(
     if new.user.is_none() && new.employee.is_none() {
         return Err(Refused::invalid("user", "a person is paid, signs in, or both"));
     }
-    let (hash, password) = match new.user {
+    let (stored, password) = match new.user {
         None => (None, None),
         Some(password) => {
-            let (hash, told) = hash(act, password).await?;
-            (Some(hash), told)
+            let (stored, told) = passwords::store(act, password).await?;
+            (Some(stored), told)
         }
     };
     let now = act.now();
@@ -132,7 +135,7 @@ pub async fn add(
     let one = Reach::User(new.username.clone());
     let today = Some(now.day());
     allowed.principal().holds(Permission::Manage, &new.username, &one, team, today)?;
-    if hash.is_some() && there.as_ref().is_some_and(|person| person.is_employee) {
+    if stored.is_some() && there.as_ref().is_some_and(|person| person.is_employee) {
         // The user will read their own pay, and whoever is told the password could sign in as them.
         allowed.principal().holds(Permission::Read, &new.username, &one, team, None)?;
     }
@@ -142,8 +145,8 @@ pub async fn add(
             return Err(Refused::Exists(format!("the employee {}", new.username)));
         }
     }
-    if let Some(hash) = &hash {
-        if !users::add(tx.access(), &account, hash, now).await? {
+    if let Some(stored) = &stored {
+        if !users::add(tx.access(), &account, stored, now).await? {
             return Err(Refused::Exists(format!("the user {}", new.username)));
         }
         let grant_id = random_id(act.ports.entropy.as_ref())?;
@@ -161,7 +164,7 @@ pub async fn add(
     }
     let detail = json!({
         "employee": new.employee.is_some(),
-        "user": hash.is_some(),
+        "user": stored.is_some(),
         "team": new.employee.and_then(|employee| employee.team).map(|team| team.to_string()),
     });
     let detail = members(detail);
@@ -292,33 +295,28 @@ async fn set_disabled(
     Ok(())
 }
 
-/// Gives a user another password and ends their sessions. Whoever does so could then sign in as
-/// them, and so must hold all that they hold.
-pub async fn set_password(
+/// Forgets what failed sign-ins have counted against a user; gives whether that was anything.
+pub async fn unlock(
     act: Act<'_>,
-    allowed: &Recent<Allowed<Manage>>,
+    throttle: &Throttle,
+    allowed: &Allowed<Manage>,
     username: &Username,
-    password: NewPassword,
-) -> Result<Option<Secret<String>>, Refused> {
-    let (hash, told) = hash(act, password).await?;
+) -> Result<bool, Refused> {
     let account = Account::in_org(&allowed.account().org, username);
-    let now = act.now();
     let mut tx = act.db.begin().await?;
     orgs::lock(tx.access(), &account.org).await?;
     let allowed = act.renew(&mut tx, allowed).await?;
     let person = people::find_reached(tx.access(), &allowed, username).await?;
-    let person = person.filter(|person| person.is_user).ok_or(Refused::NotFound)?;
-    holds_all_of(act, &mut tx, &allowed, &person).await?;
-    users::set_password_hash(tx.access(), &account, &hash).await?;
-    sessions::end_all(tx.access(), &account, now).await?;
-    act.record(&mut tx, &allowed, Action::SetPassword, username, Map::new()).await?;
+    person.filter(|person| person.is_user).ok_or(Refused::NotFound)?;
+    let any = throttle.unlock(tx.access(), &account).await?;
+    act.record(&mut tx, &allowed, Action::UnlockUser, username, Map::new()).await?;
     tx.commit().await?;
-    Ok(told)
+    Ok(any)
 }
 
 /// Refuses what would let the caller do, or have done, all that somebody's grants permit, unless
 /// the caller holds it too.
-async fn holds_all_of(
+pub(super) async fn holds_all_of(
     act: Act<'_>,
     tx: &mut Tx,
     allowed: &Allowed<Manage>,
@@ -344,18 +342,4 @@ async fn holds_all_of(
         allowed.principal().holds(grant.permission, &person.username, &grant.reach, team, until)?;
     }
     Ok(())
-}
-
-/// A hash of a new password, and the password, if it was made here.
-async fn hash(
-    act: Act<'_>,
-    password: NewPassword,
-) -> Result<(String, Option<Secret<String>>), Refused> {
-    match password {
-        NewPassword::Given(password) => Ok((act.hash(password).await?, None)),
-        NewPassword::Random => {
-            let made = Secret::new(random_id(act.ports.entropy.as_ref())?);
-            Ok((act.hash(made.clone()).await?, Some(made)))
-        }
-    }
 }

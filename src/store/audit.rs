@@ -68,6 +68,22 @@ pub enum Action {
     EnableUser,
     /// A user was given another password by somebody else.
     SetPassword,
+    /// What failed sign-ins had counted against a user was forgotten.
+    UnlockUser,
+    /// A user changed their own password.
+    ChangePassword,
+    /// A user made a secret for a second factor, which does not count yet.
+    MakeSecondFactor,
+    /// A user turned their second factor on.
+    TurnOnSecondFactor,
+    /// A user turned their second factor off.
+    TurnOffSecondFactor,
+    /// A user made other recovery codes.
+    MakeRecoveryCodes,
+    /// A user's second factor was taken off them by somebody else.
+    ResetSecondFactor,
+    /// An org was made to demand a second factor, or not to.
+    DemandSecondFactor,
     /// A grant was given.
     GiveGrant,
     /// A grant was ended.
@@ -107,6 +123,14 @@ impl Action {
         Self::DisableUser,
         Self::EnableUser,
         Self::SetPassword,
+        Self::UnlockUser,
+        Self::ChangePassword,
+        Self::MakeSecondFactor,
+        Self::TurnOnSecondFactor,
+        Self::TurnOffSecondFactor,
+        Self::MakeRecoveryCodes,
+        Self::ResetSecondFactor,
+        Self::DemandSecondFactor,
         Self::GiveGrant,
         Self::EndGrant,
         Self::AddKey,
@@ -141,6 +165,14 @@ impl Action {
             Self::DisableUser => "disable_user",
             Self::EnableUser => "enable_user",
             Self::SetPassword => "set_password",
+            Self::UnlockUser => "unlock_user",
+            Self::ChangePassword => "change_password",
+            Self::MakeSecondFactor => "make_second_factor",
+            Self::TurnOnSecondFactor => "turn_on_second_factor",
+            Self::TurnOffSecondFactor => "turn_off_second_factor",
+            Self::MakeRecoveryCodes => "make_recovery_codes",
+            Self::ResetSecondFactor => "reset_second_factor",
+            Self::DemandSecondFactor => "demand_second_factor",
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
             Self::AddKey => "add_key",
@@ -410,7 +442,7 @@ mod tests {
     fn every_action_can_be_asked_for() {
         let source = include_str!("audit.rs");
         let (_, names) = source.split_once("const fn name(self)").unwrap();
-        let (names, _) = names.split_once("impl Outcome").unwrap();
+        let (names, _) = names.split_once("/// How an act ended").unwrap();
         let named = names.matches("Self::").count();
         assert_eq!(Action::ALL.len(), named, "Action::ALL lacks one, or names one twice");
         for action in Action::ALL {

@@ -11,6 +11,7 @@ mod begin_chain;
 pub mod chain;
 mod checker;
 pub mod disclosure;
+pub mod factors;
 pub mod grants;
 pub mod keys;
 mod open;
@@ -23,6 +24,7 @@ pub mod reading;
 pub mod sessions;
 mod sets;
 pub mod stored;
+pub mod throttle;
 mod trail;
 pub mod users;
 pub mod verify;
@@ -32,7 +34,7 @@ use std::sync::Arc;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-pub use open::OpenError;
+pub use open::{OpenError, folder_of, inspect, sqlite_files};
 pub use sets::Subjects;
 pub use trail::Trail;
 
@@ -222,7 +224,7 @@ macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* const $name: &str = $sql;)*
         #[cfg(test)]
-        pub(super) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+        pub(in crate::store) const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
     };
 }
 use statements;

@@ -16,6 +16,8 @@ use sqlx::sqlite::{
 use super::{Db, StoreError, begin_chain, on, statements};
 use crate::config::Database;
 
+pub mod inspect;
+
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 
@@ -23,6 +25,8 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+/// What PostgreSQL's administrator sees in `pg_stat_activity`.
+const APPLICATION: &str = "stipend";
 /// How many answers too long to hold are read at a time.
 const LONG_READS: u32 = 2;
 
@@ -41,16 +45,11 @@ pub struct OpenError {
 impl Db {
     /// Connects and brings the schema up to date, which seeds an empty database.
     pub async fn open(database: &Database) -> Result<Self, OpenError> {
-        let place = match database {
-            Database::Sqlite(path) => format!("the database {}", path.display()),
-            // The URL may hold a password.
-            Database::Postgres(_) => "the PostgreSQL database".to_owned(),
-        };
         let opened = match database {
             Database::Sqlite(path) => open_sqlite(path).await,
             Database::Postgres(url) => open_postgres(url.expose()).await,
         };
-        opened.map_err(|fault| OpenError { place, problem: fault.problem() })
+        opened.map_err(|fault| fault.with(database))
     }
 
     /// Asks the database for its schema's version; an error unless it is this binary's own.
@@ -97,15 +96,7 @@ impl From<MigrateError> for Fault {
 async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
     keep_private(path).map_err(Fault::File)?;
     let one_at_a_time = lock_folder(path).map_err(Fault::File)?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .busy_timeout(LOCK_TIMEOUT)
-        .journal_mode(SqliteJournalMode::Wal)
-        // NORMAL may lose the last commits at a loss of power: a record of who saw what among them.
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .pragma("trusted_schema", "OFF")
-        .pragma("secure_delete", "ON");
+    let options = sqlite_options(path).journal_mode(SqliteJournalMode::Wal);
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -138,6 +129,18 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
     Ok(db)
 }
 
+/// How every connection to SQLite is set up; how the file is journalled is the file's own.
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(LOCK_TIMEOUT)
+        // NORMAL may lose the last commits at a loss of power: a record of who saw what among them.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("trusted_schema", "OFF")
+        .pragma("secure_delete", "ON")
+}
+
 /// Whether a connection is outside of a transaction. Where SQLite has ended one by itself, as it
 /// does when the disk is full, sqlx counts on; such a connection is given up for another.
 async fn is_idle(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
@@ -151,19 +154,30 @@ async fn is_idle(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error>
 /// Holds off other processes that start on the same folder: sqlx has no lock on SQLite, and two
 /// that set up a new database at once would fail. Unlocked when the file is dropped.
 fn lock_folder(path: &Path) -> std::io::Result<File> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = File::open(folder.unwrap_or(Path::new(".")))?;
+    let folder = File::open(folder_of(path))?;
     folder.lock()?;
     Ok(folder)
+}
+
+/// The folder that holds a file.
+pub fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// The file and its companions, whether they are there or not.
+pub fn sqlite_files(path: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
 }
 
 /// Makes the file and its companions readable by their owner alone.
 fn keep_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        let file = PathBuf::from(name);
+    for file in sqlite_files(path) {
         if file.exists() && file.metadata()?.permissions().mode() & 0o077 != 0 {
             std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600))?;
         }
@@ -171,14 +185,19 @@ fn keep_private(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn open_postgres(url: &str) -> Result<Db, Fault> {
+/// How every connection to PostgreSQL is set up.
+fn postgres_options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name("stipend").options([
+    Ok(options.application_name(APPLICATION).options([
         ("synchronous_commit", "on"),
         ("lock_timeout", "5s"),
         ("statement_timeout", "30s"),
         ("idle_in_transaction_session_timeout", "30s"),
-    ]);
+    ]))
+}
+
+async fn open_postgres(url: &str) -> Result<Db, Fault> {
+    let options = postgres_options(url)?;
     // A pool would try again and again, and then say only that time is up.
     PgConnection::connect_with(&options).await?.close().await?;
     let pool = PgPoolOptions::new()
@@ -202,6 +221,15 @@ impl Fault {
             StoreError::Database(error) => Self::Sql(error),
             StoreError::Impossible(what) => Self::Damaged(format!("an impossible value in {what}")),
         }
+    }
+
+    fn with(&self, database: &Database) -> OpenError {
+        let place = match database {
+            Database::Sqlite(path) => format!("the database {}", path.display()),
+            // The URL may hold a password.
+            Database::Postgres(_) => "the PostgreSQL database".to_owned(),
+        };
+        OpenError { place, problem: self.problem() }
     }
 
     /// What is wrong and what to do, without the URL, which may hold a password.

@@ -6,7 +6,7 @@ use crate::domain::OrgName;
 
 statements! {
     ADD = "INSERT INTO orgs (org, created_at) VALUES ($1, $2) ON CONFLICT (org) DO NOTHING";
-    LIST = "SELECT o.org, o.created_at, \
+    LIST = "SELECT o.org, o.created_at, o.second_factor, \
                    (SELECT COUNT(*) FROM users u WHERE u.org = o.org) AS users, \
                    (SELECT COUNT(*) FROM employees e WHERE e.org = o.org) AS employees \
             FROM orgs o ORDER BY o.org";
@@ -15,6 +15,8 @@ statements! {
     /// sees the first.
     LOCK = "UPDATE orgs SET created_at = created_at WHERE org = $1";
     RAISE = "UPDATE orgs SET access_version = access_version + 1 WHERE org = $1";
+    DEMANDS = "SELECT second_factor FROM orgs WHERE org = $1";
+    SET_DEMAND = "UPDATE orgs SET second_factor = $2 WHERE org = $1";
     NEXT_EXPORT = "UPDATE orgs SET exports = exports + 1 WHERE org = $1 RETURNING exports";
 }
 
@@ -29,6 +31,14 @@ pub struct Org {
     pub users: i64,
     /// Who are paid.
     pub employees: i64,
+    second_factor: i64,
+}
+
+impl Org {
+    /// Whether it demands a second factor of those who manage and record pay.
+    pub fn demands_second_factor(&self) -> bool {
+        self.second_factor != 0
+    }
 }
 
 /// Adds an org. Returns whether the name was free.
@@ -60,6 +70,28 @@ pub async fn lock(access: Access<'_>, org: &OrgName) -> Result<(), StoreError> {
 /// it was read. Locks like [`lock`].
 pub async fn raise_version(access: Access<'_>, org: &OrgName) -> Result<(), StoreError> {
     execute!(access, sqlx::query(RAISE).bind(org.as_str()))?;
+    Ok(())
+}
+
+/// Whether the org demands a second factor of those who manage and record pay; none, if there is no
+/// such org.
+pub async fn demands_second_factor(
+    access: Access<'_>,
+    org: &OrgName,
+) -> Result<Option<bool>, StoreError> {
+    let demands: Option<i64> = on!(access, connection => sqlx::query_scalar(DEMANDS)
+        .bind(org.as_str())
+        .fetch_optional(connection))?;
+    Ok(demands.map(|demands| demands != 0))
+}
+
+/// Sets whether it does.
+pub async fn set_demand(
+    access: Access<'_>,
+    org: &OrgName,
+    second_factor: bool,
+) -> Result<(), StoreError> {
+    execute!(access, sqlx::query(SET_DEMAND).bind(org.as_str()).bind(i64::from(second_factor)))?;
     Ok(())
 }
 

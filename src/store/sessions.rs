@@ -14,6 +14,8 @@ statements! {
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     END_ALL = "UPDATE sessions SET ended_at = $3 \
                WHERE org = $1 AND username = $2 AND ended_at IS NULL";
+    END_OTHERS = "UPDATE sessions SET ended_at = $4 \
+                  WHERE org = $1 AND username = $2 AND session_id <> $3 AND ended_at IS NULL";
     END = "UPDATE sessions SET ended_at = $3 \
            WHERE org = $1 AND session_id = $2 AND ended_at IS NULL";
     /// The session, its user and the grants that hold today, in one statement: a row a grant, or
@@ -157,6 +159,23 @@ pub async fn end_all(
             .bind(now.as_millis())
     )?;
     Ok(())
+}
+
+/// Ends all of a user's sessions but one, those of their scripts too. Returns how many there were.
+pub async fn end_others(
+    access: Access<'_>,
+    account: &Account,
+    kept: &str,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    Ok(execute!(
+        access,
+        sqlx::query(END_OTHERS)
+            .bind(account.org.as_str())
+            .bind(account.username.as_str())
+            .bind(kept)
+            .bind(now.as_millis())
+    )?)
 }
 
 /// The user's session of that id, if it is alive at `now`.

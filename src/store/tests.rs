@@ -5,8 +5,8 @@ use std::io::Write;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::{
-    archive, audit, begin_chain, grants, keys, open, orgs, people, proof, rates, reading, sessions,
-    sets, users, verify,
+    archive, audit, begin_chain, factors, grants, inspect, keys, open, orgs, people, proof, rates,
+    reading, sessions, sets, throttle, users, verify,
 };
 use crate::config::{Database, Secret};
 use crate::store::Db;
@@ -16,8 +16,10 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         archive::STATEMENTS,
         audit::STATEMENTS,
         begin_chain::STATEMENTS,
+        factors::STATEMENTS,
         grants::STATEMENTS,
         keys::STATEMENTS,
+        inspect::STATEMENTS,
         open::STATEMENTS,
         orgs::STATEMENTS,
         people::STATEMENTS,
@@ -26,6 +28,7 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         reading::STATEMENTS,
         sessions::STATEMENTS,
         sets::STATEMENTS,
+        throttle::STATEMENTS,
         users::STATEMENTS,
         verify::STATEMENTS,
     ]

@@ -5,20 +5,27 @@ use crate::clock::{Day, Timestamp};
 use crate::domain::Account;
 
 statements! {
-    FIND = "SELECT password_hash, demo, disabled_at FROM users WHERE org = $1 AND username = $2";
+    FIND = "SELECT password_hash, demo, disabled_at, password_expires_at FROM users \
+            WHERE org = $1 AND username = $2";
     /// A row for each permission that the user holds over anybody on the day, or one without.
-    FIND_WITH_PERMISSIONS = "SELECT DISTINCT u.password_hash, u.demo, u.disabled_at, g.permission \
+    FIND_WITH_PERMISSIONS = "SELECT DISTINCT u.password_hash, u.demo, u.disabled_at, \
+                                             u.password_expires_at, g.permission \
                              FROM users u \
                              LEFT JOIN grants g ON g.org = u.org AND g.username = u.username \
                                   AND g.ended_at IS NULL \
                                   AND (g.last_day IS NULL OR g.last_day >= $3) \
                              WHERE u.org = $1 AND u.username = $2 ORDER BY g.permission";
-    ADD = "INSERT INTO users (org, username, password_hash, demo, created_at) \
-           VALUES ($1, $2, $3, 0, $4) ON CONFLICT (org, username) DO NOTHING";
+    /// Changes nothing, and holds the user's row until the transaction ends.
+    HOLD = "UPDATE users SET demo = demo WHERE org = $1 AND username = $2 AND password_hash = $3";
+    ADD = "INSERT INTO users (org, username, password_hash, password_expires_at, demo, created_at) \
+           VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT (org, username) DO NOTHING";
+    HAS_SECOND_FACTOR = "SELECT COUNT(*) FROM users WHERE org = $1 AND username = $2 \
+                         AND totp_confirmed_at IS NOT NULL";
     SET_DISABLED = "UPDATE users SET disabled_at = $3, version = version + 1 \
                     WHERE org = $1 AND username = $2";
-    SET_PASSWORD_HASH = "UPDATE users SET password_hash = $3, version = version + 1 \
-                         WHERE org = $1 AND username = $2";
+    SET_PASSWORD = "UPDATE users SET password_hash = $3, password_expires_at = $4, \
+                                     version = version + 1 \
+                    WHERE org = $1 AND username = $2";
     /// The old hash is part of the key, so that of two rehashes at once one does nothing.
     REPLACE_PASSWORD_HASH = "UPDATE users SET password_hash = $4 \
                              WHERE org = $1 AND username = $2 AND password_hash = $3";
@@ -31,6 +38,7 @@ pub struct User {
     pub password_hash: String,
     demo: i64,
     disabled_at: Option<i64>,
+    password_expires_at: Option<i64>,
 }
 
 impl User {
@@ -43,6 +51,27 @@ impl User {
     pub fn is_disabled(&self) -> bool {
         self.disabled_at.is_some()
     }
+
+    /// Until when a password that was made for the user can be signed in with, and must be changed;
+    /// none for one of their own.
+    pub fn password_expires_at(&self) -> Option<Timestamp> {
+        self.password_expires_at.map(Timestamp::from_millis)
+    }
+
+    /// Whether the password is one that was made for the user, too long ago.
+    pub fn password_has_expired(&self, now: Timestamp) -> bool {
+        self.password_expires_at().is_some_and(|end| end <= now)
+    }
+}
+
+/// A password as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredPassword {
+    /// A PHC string.
+    pub hash: String,
+    /// Until when it can be signed in with, if it was made for the user and must be changed; none
+    /// for one of their own.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The user of that name, disabled or not.
@@ -51,6 +80,15 @@ pub async fn find(access: Access<'_>, account: &Account) -> Result<Option<User>,
         .bind(account.org.as_str())
         .bind(account.username.as_str())
         .fetch_optional(connection))?)
+}
+
+/// Whether the user has confirmed a second factor.
+pub async fn has_second_factor(access: Access<'_>, account: &Account) -> Result<bool, StoreError> {
+    let found: i64 = on!(access, connection => sqlx::query_scalar(HAS_SECOND_FACTOR)
+        .bind(account.org.as_str())
+        .bind(account.username.as_str())
+        .fetch_one(connection))?;
+    Ok(found == 1)
 }
 
 #[derive(sqlx::FromRow)]
@@ -79,12 +117,27 @@ pub async fn find_with_permissions(
     Ok(user.map(|user| (user, permissions)))
 }
 
+/// Whether this is the hash of the user's password still; if it is, it stays so until the
+/// transaction ends. So of a sign-in and a change of the password at once, either the sign-in finds
+/// the new one, or the change finds the session and ends it.
+pub async fn hold_password(
+    access: Access<'_>,
+    account: &Account,
+    hash: &str,
+) -> Result<bool, StoreError> {
+    let held = execute!(
+        access,
+        sqlx::query(HOLD).bind(account.org.as_str()).bind(account.username.as_str()).bind(hash)
+    )?;
+    Ok(held == 1)
+}
+
 /// Adds a user to an org that exists. Returns whether the name was free; if not, the user of that
 /// name is unchanged.
 pub async fn add(
     access: Access<'_>,
     account: &Account,
-    password_hash: &str,
+    password: &StoredPassword,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let added = execute!(
@@ -92,7 +145,8 @@ pub async fn add(
         sqlx::query(ADD)
             .bind(account.org.as_str())
             .bind(account.username.as_str())
-            .bind(password_hash)
+            .bind(&password.hash)
+            .bind(password.expires_at.map(Timestamp::as_millis))
             .bind(now.as_millis())
     )?;
     Ok(added == 1)
@@ -115,17 +169,18 @@ pub async fn set_disabled(
 }
 
 /// Gives a user another password.
-pub async fn set_password_hash(
+pub async fn set_password(
     access: Access<'_>,
     account: &Account,
-    password_hash: &str,
+    password: &StoredPassword,
 ) -> Result<(), StoreError> {
     execute!(
         access,
-        sqlx::query(SET_PASSWORD_HASH)
+        sqlx::query(SET_PASSWORD)
             .bind(account.org.as_str())
             .bind(account.username.as_str())
-            .bind(password_hash)
+            .bind(&password.hash)
+            .bind(password.expires_at.map(Timestamp::as_millis))
     )?;
     Ok(())
 }

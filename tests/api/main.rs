@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod enrolment;
 mod jwt;
 
 mod access;
@@ -15,6 +16,7 @@ mod audit;
 mod chain;
 mod contract;
 mod every_route;
+mod hostile;
 mod http;
 mod keys;
 mod login;
@@ -26,10 +28,13 @@ mod negotiation;
 mod next_request;
 mod openapi;
 mod paging;
+mod passwords;
 mod pay;
 mod people;
+mod second_factor;
 mod step_up;
 mod tampering;
 mod teams;
+mod throttle;
 mod token;
 mod trail;

@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 
 use rocket::http::Method;
 use serde_json::{Value, json};
+use stipend::config::Secret;
+use stipend::entropy::SystemEntropy;
 use stipend::routes::PUBLIC;
 
+use crate::enrolment::enrol;
 use crate::support::app::{Actor, Answer, Ask, TestApp};
+use crate::support::authenticator::Authenticator;
 use crate::support::openapi::Document;
 
 /// A route's path as the document writes it.
@@ -187,6 +191,32 @@ impl Story<'_> {
     }
 }
 
+/// A second factor is turned on, taken off, turned on again and off.
+async fn second_factor(story: &mut Story<'_>, app: &TestApp) {
+    app.add_user("twilio", "jim").await;
+    let jim = enrol(app, "jim").await;
+    let reset = story.root.delete("/users/jim/totp");
+    story.tell(Method::Delete, "/users/{name}/totp", reset, 204).await;
+    drop(jim);
+
+    let password = Secret::new("a sentence of words".to_owned());
+    let hash = app.auth().gate.hash(password, &SystemEntropy::new()).await.unwrap();
+    let sql = format!("UPDATE users SET password_hash = '{hash}' WHERE username = 'root'");
+    app.database.execute(&sql).await;
+    let root = story.root.clone();
+    let made = story.tell(Method::Post, "/me/totp", root.post("/me/totp"), 200).await;
+    let secret = made.json()["secret"].as_str().unwrap().to_owned();
+    let code = Authenticator::of(&secret).code_at(app.clock.seconds());
+    let body = json!({ "code": code }).to_string();
+    let confirm = root.post("/me/totp/confirm").json(body);
+    story.tell(Method::Post, "/me/totp/confirm", confirm, 200).await;
+    let path = "/me/totp/recovery-codes";
+    let renewed = story.tell(Method::Post, path, root.post(path), 200).await;
+    let code = renewed.json()["recovery_codes"][0].clone();
+    let body = json!({ "password": "a sentence of words", "code": code }).to_string();
+    story.tell(Method::Delete, "/me/totp", root.delete("/me/totp").json(body), 204).await;
+}
+
 #[tokio::test]
 async fn every_success_that_is_documented_is_answered_as_documented() {
     let app = TestApp::new().await;
@@ -232,6 +262,9 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     let password = root.post("/users/ann/password");
     story.tell(Method::Post, "/users/{name}/password", password, 200).await;
 
+    let unlock = root.delete("/users/ann/throttle");
+    story.tell(Method::Delete, "/users/{name}/throttle", unlock, 204).await;
+
     let gift =
         json!({ "permission": "read", "reach": "org", "until": "2027-01-01", "reason": "x" });
     let grants = "/users/{name}/grants";
@@ -240,6 +273,10 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     let end = root.delete(given.field("Location").unwrap());
     story.tell(Method::Delete, "/users/{name}/grants/{id}", end, 204).await;
     story.get(grants, "/users/ann/grants").await;
+
+    story.get("/org", "/org").await;
+    let org = root.ask(Method::Patch, "/org").json("{\"second_factor\":false}");
+    story.tell(Method::Patch, "/org", org, 200).await;
 
     let rate = json!({ "effective_from": "2026-01-01", "amount": "3000", "currency": "USD" });
     let record = post("/pay/ann", rate).field("If-Match", "*");
@@ -257,11 +294,16 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     story.tell(Method::Get, "/audit", csv, 200).await;
     story.get("/pay/{name}/readers", "/pay/ann/readers?limit=1").await;
 
-    let login = json!({ "username": "root", "password": "ahoy" }).to_string();
+    second_factor(&mut story, &app).await;
+
+    let login = json!({ "username": "jim", "password": "ahoy" }).to_string();
     let login = || app.anonymous().post("/jwt").json(&login);
     story.tell(Method::Post, "/jwt", login(), 200).await;
     let as_json = login().field("Accept", "application/json");
     story.tell(Method::Post, "/jwt", as_json, 200).await;
+    let change = json!({ "old": "ahoy", "new": "purple otters play violins" });
+    let change = root.put("/me/password").json(change.to_string());
+    story.tell(Method::Put, "/me/password", change, 204).await;
     story.tell(Method::Delete, "/jwt", root.delete("/jwt"), 204).await;
 
     let document = Document::of(&app.client).await;

@@ -49,8 +49,9 @@ async fn a_person_who_was_added_signs_in_with_the_password_that_was_told_once() 
         json!({ "username": "cyd", "name": "Cyd Charisse", "team": "ops", "employee": true,
                 "user": true, "disabled": false })
     );
-    let login = app.anonymous().log_in("acme/cyd", &password).await;
-    let cyd = app.bearer(login.field("access_token").unwrap());
+    let cyd = app.user_with("acme/cyd", &password).await;
+    let changed = cyd.change_password(&password, "a sentence of cyd's").await;
+    assert_eq!(changed.status, 204, "{changed:?}");
     assert_eq!(cyd.get("/me").send().await.json()["perms"], json!(["read"]));
     assert_eq!(cyd.sees().await, "", "nothing has been recorded for them yet");
 

@@ -11,6 +11,8 @@ mod browser;
 mod support;
 
 mod access;
+mod account;
+mod factor;
 mod failure;
 mod page;
 mod safety;

@@ -25,7 +25,7 @@ async fn a_wrong_password_is_announced_and_clears_nothing_but_the_password() {
     let Some(page) = Page::open().await else { return };
     page.submit("twilio", "ahoy!");
     page.wait_for("#sign-in-error[role=alert]");
-    assert_eq!(page.text("#sign-in-error"), "User name or password is incorrect.");
+    assert_eq!(page.text("#sign-in-error"), "User name, password or code is incorrect.");
     let fields = page.browser.run(
         "return [username.value, password.value, password.type, document.activeElement.id,
                  password.getAttribute('aria-invalid'),
@@ -39,6 +39,36 @@ async fn a_wrong_password_is_announced_and_clears_nothing_but_the_password() {
     page.browser.click("#submit");
     page.wait_for("#pay tbody tr");
     assert!(!page.shows("#sign-in-error"));
+}
+
+#[tokio::test]
+async fn after_too_many_failures_the_page_says_how_long_to_wait_and_keeps_what_is_typed() {
+    let Some(page) = Page::open().await else { return };
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    for _ in 0..5 {
+        let wrong = "username=twilio&password=wrong";
+        assert_eq!(page.server.request("POST", "/jwt", &[form], wrong).status, 401);
+    }
+    // As if there had been two more, so that the wait is four seconds.
+    let two_more = "UPDATE attempts SET faded_at = faded_at + 2 * 3600000 \
+                    WHERE faded_at - failed_at > 3600000";
+    page.server.database.execute(two_more).await;
+    page.submit("twilio", "ahoy");
+    page.wait_for("#sign-in-error[role=alert]");
+    assert_eq!(
+        page.text("#sign-in-error"),
+        "Too many sign-ins have failed, with this user name or from your network. \
+         Your password was not looked at."
+    );
+    let says = page.text("#submit");
+    assert!(says.starts_with("Try again in ") && says.ends_with(" s"), "{says}");
+    let fields = "return [username.value, password.value, submit.getAttribute('aria-disabled')]";
+    assert_eq!(page.browser.run(fields), json!(["twilio", "ahoy", "true"]));
+    page.browser.screenshot("throttled");
+
+    page.browser.wait_until("submit.getAttribute('aria-disabled') === 'false'");
+    page.browser.click("#submit");
+    page.wait_for("#pay tbody tr");
 }
 
 #[tokio::test]

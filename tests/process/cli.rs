@@ -1,7 +1,9 @@
 //! The command line.
 
+mod passwords;
 mod pay;
 mod people;
+mod second_factor;
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;

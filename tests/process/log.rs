@@ -164,3 +164,191 @@ async fn r81_the_trail_and_the_log_share_request_ids() {
     assert_eq!(line["caller"], "twilio/twilio");
     assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
 }
+
+/// Every way in which somebody may send a secret, at every level that somebody may ask for.
+#[tokio::test]
+async fn r80_no_secret_is_said_however_it_is_sent() {
+    const PASSWORD: &str = "hunter2-Zx81-correct-horse-battery";
+    for level in ["off", "error", "warn", "info", "debug", "trace", "rocket=trace,stipend=trace"] {
+        let mut server =
+            Server::start(&[("RUST_LOG", level), ("RUST_BACKTRACE", "full"), ("LOG", level)]).await;
+        let token = server.log_in();
+        let signature = token.rsplit_once('.').unwrap().1.to_owned();
+        let (json, form) =
+            ("Content-Type: application/json", "Content-Type: application/x-www-form-urlencoded");
+        let good = format!("Authorization: Bearer {token}");
+        let ask = |method: &str, path: &str, fields: &[&str], body: &str| {
+            let status = server.request(method, path, fields, body).status;
+            assert!((200..500).contains(&status) && status != 408, "{method} {path}: {status}");
+            status
+        };
+        for body in [
+            format!(r#"{{"username":"twilio","password":"{PASSWORD}"}}"#),
+            format!(r#"{{"username":"{PASSWORD}","password":"{PASSWORD}"}}"#),
+            format!(r#"{{"username":"twilio/{PASSWORD}","password":"{PASSWORD}"}}"#),
+            format!(r#"{{"username":"twilio","password":"{PASSWORD}""#),
+            format!(r#"{{"username":"twilio","password":{{"{PASSWORD}":1}}}}"#),
+            format!(r#"{{"username":"twilio","password":"ahoy","{PASSWORD}":1,"{PASSWORD}":2}}"#),
+            format!(r#"{{"username":"twilio","password":"ahoy","perms":["{PASSWORD}"]}}"#),
+            format!(r#"{{"username":"{token}","password":"{token}"}}"#),
+            format!("{{\"username\":\"twilio\",\"password\":\"{PASSWORD}\u{0}\"}}"),
+            PASSWORD.to_owned(),
+        ] {
+            assert_ne!(ask("POST", "/jwt", &[json], &body), 500, "{body}");
+        }
+        for body in [
+            format!("username=twilio&password={PASSWORD}"),
+            format!("username={PASSWORD}&password={PASSWORD}"),
+            format!("username=twilio&password={PASSWORD}&password={PASSWORD}"),
+            PASSWORD.to_owned(),
+            format!("access_token={token}&username=a&password=%ff{PASSWORD}"),
+        ] {
+            ask("POST", "/jwt", &[form], &body);
+        }
+        ask("POST", "/jwt", &["Content-Type: text/plain"], PASSWORD);
+        ask("POST", "/jwt", &[&format!("Content-Type: {PASSWORD}/{PASSWORD}")], "x");
+        for path in [
+            format!("/bearer?access_token={token}"),
+            format!("/bearer?{PASSWORD}={token}&q={PASSWORD}"),
+            format!("/{token}"),
+            format!("/bearer/{token}"),
+            format!("/{signature}"),
+            format!("/users/{signature}"),
+            format!("/pay/{token}?password={PASSWORD}"),
+            format!("/%2f{token}"),
+        ] {
+            ask("GET", &path, &[], "");
+            ask("GET", &path, &[&good], "");
+        }
+        for field in [
+            format!("Authorization: Bearer {token}x"),
+            format!("Authorization: Bearer {token}.{PASSWORD}"),
+            format!("Authorization: Bearer .{signature}"),
+            format!("Authorization: bearer{token}"),
+            format!("Authorization: Basic {PASSWORD}"),
+            format!("Authorization: {PASSWORD}"),
+            format!("Proxy-Authorization: Bearer {token}"),
+            format!("Cookie: access_token={token}; p={PASSWORD}"),
+            format!("X-Access-Token: {token}"),
+            format!("User-Agent: {PASSWORD}"),
+            format!("Referer: http://127.0.0.1/?access_token={token}"),
+            format!("X-Forwarded-For: {PASSWORD}"),
+            format!("Accept: {PASSWORD}/{token}"),
+        ] {
+            ask("GET", "/bearer", &[&field], "");
+            ask("GET", "/bearer", &[&good, &field], "");
+        }
+        ask(
+            "POST",
+            "/pay/jdoe",
+            &[&good, json, "If-Match: \"1\""],
+            &format!("{{\"note\":\"{PASSWORD}"),
+        );
+        ask("POST", "/pay", &[&good, "Content-Type: text/csv"], &format!("{PASSWORD},{token}\n"));
+        // What is no HTTP at all, and what comes half.
+        server.send(format!("{PASSWORD} {token}\r\n\r\n").as_bytes());
+        server.send(format!("GET /{PASSWORD}\u{1} HTTP/1.1\r\n{token}\r\n\r\n").as_bytes());
+        server.signal("TERM");
+        let said = server.output() + &server.log();
+        lines(&server.log());
+        let key =
+            std::fs::read_to_string(server.database.folder.path().join("stipend.key")).unwrap();
+        let claims = token.split('.').nth(1).unwrap();
+        for secret in ["Zx81", &token, &signature, claims, key.trim(), "$argon2", "2000.00"] {
+            let line = said.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "RUST_LOG={level}: it says {secret}");
+        }
+    }
+}
+
+/// Nobody can ask Rocket to print whole requests.
+#[test]
+fn r80_the_level_of_the_log_is_no_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    for level in ["debug", "normal", "off"] {
+        let mut command =
+            crate::support::server::command(folder.path(), &[("ROCKET_LOG_LEVEL", level)]);
+        let (code, said) = crate::startup::refused(&mut command);
+        assert!(code == 2 && said.contains("`log_level`"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn r81_each_event_is_a_line_that_says_when_who_whence_what_and_how_it_ended() {
+    let server = Server::start(&[("ROCKET_TRUSTED_PROXIES", "[\"127.0.0.0/8\"]")]).await;
+    let give = |permission: &str| {
+        let database = &server.database;
+        let settings = [("ROCKET_DATABASE_URL", database.url.as_str())];
+        let arguments = ["grant", "give", "twilio", permission, "org", "--reason", "test"];
+        let mut command = crate::support::server::command(database.folder.path(), &settings);
+        assert!(command.args(arguments).output().unwrap().status.success());
+    };
+    let json = "Content-Type: application/json";
+    let whence = "X-Forwarded-For: 203.0.113.9";
+    let log_in = |password: &str| {
+        let body = serde_json::json!({ "username": "twilio", "password": password }).to_string();
+        server.request("POST", "/jwt", &[json, whence], &body)
+    };
+    let (good, bad) = (log_in("ahoy"), log_in("hunter2-Zx81"));
+    let token = format!("Authorization: Bearer {}", good.field("access_token").unwrap());
+    let ann = r#"{"username":"ann","name":"Ann Lee","team":"ops"}"#;
+    let anonymous = server.request("GET", "/bearer", &[whence], "");
+    let forged = server.request("GET", "/bearer", &[whence, "Authorization: Bearer x.y.z"], "");
+    let denied = server.request("POST", "/users", &[&token, whence, json], ann);
+    give("manage");
+    // A token holds no more than there was when it was given.
+    let manager = log_in("ahoy");
+    let token = format!("Authorization: Bearer {}", manager.field("access_token").unwrap());
+    let added = server.request("POST", "/users", &[&token, whence, json], ann);
+    let gift = r#"{"permission":"read","reach":"org","reason":"test"}"#;
+    let given = server.request("POST", "/users/ann/grants", &[&token, whence, json], gift);
+    let place = given.field("Location").unwrap().to_owned();
+    let ended = server.request("DELETE", &place, &[&token, whence], "");
+    let cross =
+        server.request("DELETE", "/jwt", &[&token, whence, "Sec-Fetch-Site: cross-site"], "");
+    let revoked = server.request("DELETE", "/jwt", &[&token, whence], "");
+    let after = server.request("GET", "/bearer", &[&token, whence], "");
+
+    let lines = lines(&server.log());
+    let of = |answer: &crate::support::server::Answer, message: &str| {
+        let id = answer.field("X-Request-Id").unwrap();
+        let own = |line: &&Value| line["request_id"] == id && line["message"] == message;
+        let found: Vec<&Value> = lines.iter().filter(own).collect();
+        assert_eq!(found.len(), 1, "one line of {message} for {answer:?}");
+        found[0].clone()
+    };
+    let me = Some("twilio/twilio");
+    for (answer, status, outcome, cause, caller) in [
+        (&good, 200, "done", None, None),
+        (&bad, 401, "refused", Some("wrong_credentials"), None),
+        (&anonymous, 401, "refused", Some("unauthenticated"), None),
+        (&forged, 401, "refused", Some("invalid_token"), None),
+        (&denied, 403, "refused", Some("insufficient_scope"), me),
+        (&added, 201, "done", None, me),
+        (&given, 201, "done", None, me),
+        (&ended, 204, "done", None, me),
+        (&cross, 403, "refused", Some("cross_site"), None),
+        (&revoked, 204, "done", None, me),
+        (&after, 401, "refused", Some("invalid_token"), None),
+    ] {
+        assert_eq!(answer.status, status, "{answer:?}");
+        let line = of(answer, "request");
+        assert_eq!(line["status"], status);
+        assert_eq!(line["outcome"], outcome, "{line}");
+        assert_eq!(line.get("cause").and_then(Value::as_str), cause, "{line}");
+        assert_eq!(line.get("caller").and_then(Value::as_str), caller, "{line}");
+        assert_eq!(line.get("org").and_then(Value::as_str), caller.map(|_| "twilio"), "{line}");
+        assert_eq!((&line["client"], &line["proxy"]), (&"203.0.113.9".into(), &"127.0.0.1".into()));
+        let time = line["timestamp"].as_str().unwrap();
+        assert!(time.contains('T') && time.ends_with('Z'), "{line}");
+        assert!(line["method"].is_string() && line["path"].is_string(), "{line}");
+    }
+    for (answer, outcome) in [(&good, "let in"), (&bad, "refused")] {
+        let line = of(answer, "login");
+        assert_eq!((&line["outcome"], &line["org"]), (&outcome.into(), &"twilio".into()));
+        assert_eq!(
+            (&line["user"], &line["client"]),
+            (&"twilio/twilio".into(), &"203.0.113.9".into())
+        );
+    }
+}

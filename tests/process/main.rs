@@ -7,6 +7,7 @@ mod support;
 mod cli;
 mod database;
 mod disk;
+mod doctor;
 mod durability;
 mod faults;
 mod framing;
@@ -19,6 +20,7 @@ mod proxy;
 mod settings;
 mod shutdown;
 mod startup;
+mod throttle;
 
 use std::io::Write;
 

@@ -136,3 +136,126 @@ async fn r91_plain_http_on_another_address_is_warned_of() {
     assert!(warned(&server), "{}", server.log());
     assert!(!warned(&Server::start(&[]).await), "loopback needs no warning");
 }
+
+/// A profile that is none would quietly leave out what its section sets.
+#[tokio::test]
+async fn r92_a_profile_that_is_none_stops_the_start_and_names_the_nearest() {
+    let folder = tempfile::tempdir().unwrap();
+    for (profile, nearest) in [("relase", "`release`"), ("Debugg", "`debug`"), ("prod", "`")] {
+        let (code, said) = refused(&mut command(folder.path(), &[("ROCKET_PROFILE", profile)]));
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("ROCKET_PROFILE") && said.contains(nearest), "{said}");
+    }
+    // One that the file has is one.
+    let text = "[default]\naudience = \"stipend\"\n[staging]\nport = 0\n";
+    std::fs::write(folder.path().join("Rocket.toml"), text).unwrap();
+    let (_, said) = refused(&mut command(folder.path(), &[("ROCKET_PROFILE", "stagin")]));
+    assert!(said.contains("`staging`"), "{said}");
+    let database = TestDatabase::new().await;
+    std::fs::write(database.folder.path().join("Rocket.toml"), text).unwrap();
+    let server = Server::start_on(database, &[("ROCKET_PROFILE", "staging")]);
+    assert_eq!(server.request("GET", "/ready", &[], "").status, 200);
+}
+
+#[test]
+fn r92_every_setting_names_itself_when_it_is_malformed() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [
+        "address",
+        "argon2_iterations",
+        "argon2_memory_kib",
+        "audience",
+        "database_url",
+        "default_org",
+        "demo",
+        "issuer",
+        "jwt_secret",
+        "jwt_secret_file",
+        "keep_alive",
+        "limits",
+        "max_blocking",
+        "port",
+        "shutdown",
+        "temp_dir",
+        "token_ttl",
+        "trusted_proxies",
+        "workers",
+    ] {
+        // No setting is an array of an object.
+        let variable = format!("ROCKET_{}", name.to_uppercase());
+        let settings = [(variable.as_str(), "[{hunter2=\"Zx81\"}]")];
+        let (code, said) = refused(&mut command(folder.path(), &settings));
+        assert_eq!(code, 2, "{name}: {said}");
+        assert!(said.contains(&format!("`{name}")) && !said.contains("Zx81"), "{name}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was half done");
+}
+
+#[test]
+fn r18_r90_a_weak_key_in_a_setting_is_a_wrong_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    for weak in [
+        "",
+        "hunter2",
+        "your-256-bit-secret",
+        "a-string-secret-at-least-256-bits-long",
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+        &"ab".repeat(32),
+    ] {
+        let (code, said) = refused(&mut command(folder.path(), &[("ROCKET_JWT_SECRET", weak)]));
+        assert_eq!(code, 2, "{said}");
+        assert!(
+            said.contains("`jwt_secret`") && (weak.is_empty() || !said.contains(weak)),
+            "{said}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was half done");
+}
+
+/// Orchestrators mount a secret as a link to a file.
+#[tokio::test]
+async fn r90_a_link_is_as_good_as_the_file_that_it_leads_to() {
+    let database = TestDatabase::new().await;
+    let folder = database.folder.path();
+    let file = folder.join("..data");
+    std::fs::write(&file, format!("{KEY}\r\n")).unwrap();
+    std::os::unix::fs::symlink("..data", folder.join("key")).unwrap();
+    let settings =
+        [("ROCKET_JWT_SECRET_FILE", "key"), ("ROCKET_DATABASE_URL", database.url.as_str())];
+    for open in [0o640, 0o604, 0o660] {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(open)).unwrap();
+        let (code, said) = refused(&mut command(folder, &settings));
+        assert!(code == 1 && said.contains("chmod 600 key") && !said.contains(KEY), "{said}");
+    }
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    // The text ends before the break of the line, whichever that is.
+    let server = Server::start_on(database, &[("ROCKET_JWT_SECRET_FILE", "key")]);
+    let token = server.log_in();
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, KEY.as_bytes());
+    use base64::Engine;
+    let signed = ring::hmac::sign(&key, message.as_bytes());
+    assert_eq!(base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(signed), signature);
+    std::fs::remove_file(server.database.folder.path().join("key")).unwrap();
+    std::os::unix::fs::symlink("nowhere", server.database.folder.path().join("key")).unwrap();
+    let settings = [("ROCKET_JWT_SECRET_FILE", "key")];
+    let (_, said) = refused(&mut command(server.database.folder.path(), &settings));
+    assert!(said.contains("the key file key cannot be read"), "{said}");
+}
+
+/// What a server was started with is in its environment, and nowhere that others can read.
+#[tokio::test]
+async fn r90_no_secret_of_a_setting_comes_out_by_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("postgres://stipend:{KEY}@127.0.0.1:1/x");
+    for more in [("ROCKET_PORT", "x"), ("ROCKET_ISUER", KEY), ("ROCKET_DATABASE_URL", &url)] {
+        let settings = [("ROCKET_JWT_SECRET", KEY), more];
+        let (_, said) = refused(&mut command(folder.path(), &settings));
+        assert!(!said.contains(KEY), "{said}");
+        let output = command(folder.path(), &settings).args(["user", "list"]).output().unwrap();
+        assert!(!String::from_utf8_lossy(&output.stderr).contains(KEY));
+        let output = command(folder.path(), &settings).arg("doctor").output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(!String::from_utf8_lossy(&said).contains(KEY));
+    }
+}

@@ -4,6 +4,7 @@
 //! Requests come from actors named after who is asking: `app.anonymous()`,
 //! `app.demo_user().await`, `app.user("acme/ann").await`, `app.bearer(token)`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -41,6 +42,11 @@ impl TestClock {
         self.now().as_secs()
     }
 
+    /// Sets the clock, to seconds since 1970.
+    pub fn set(&self, seconds: i64) {
+        self.0.store(seconds.saturating_mul(1000), Ordering::SeqCst);
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
@@ -53,7 +59,7 @@ impl Clock for TestClock {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap())
+        Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap_or(0))
     }
 }
 
@@ -104,6 +110,13 @@ impl TestApp {
         let rocket = stipend::rocket(config, ports).await.unwrap().mount("/", routes);
         let client = Client::untracked(rocket).await.unwrap();
         Self { client, database, clock }
+    }
+
+    /// Another node on the same database, by the same clock.
+    pub async fn another_node(&self) -> Self {
+        let database =
+            TestDatabase { url: self.database.url.clone(), folder: tempfile::tempdir().unwrap() };
+        Self::launch(database, self.clock.clone(), Figment::new(), Vec::new()).await
     }
 
     /// What the routes use to let somebody in.
@@ -229,7 +242,12 @@ impl TestApp {
 
     /// A user (`NAME` or `ORG/NAME`), signed in.
     pub async fn user(&self, name: &str) -> Actor<'_> {
-        let answer = self.anonymous().log_in(name, PASSWORD).await;
+        self.user_with(name, PASSWORD).await
+    }
+
+    /// A user with a password of their own, signed in.
+    pub async fn user_with(&self, name: &str, password: &str) -> Actor<'_> {
+        let answer = self.anonymous().log_in(name, password).await;
         assert_eq!(answer.status, 200, "{name}: {answer:?}");
         self.bearer(answer.field("access_token").unwrap())
     }
@@ -254,6 +272,7 @@ impl<'a> Actor<'a> {
             app: self.app,
             method,
             path: path.to_owned(),
+            peer: None,
             fields: Vec::new(),
             body: Vec::new(),
         };
@@ -272,6 +291,11 @@ impl<'a> Actor<'a> {
     /// A `POST`.
     pub fn post(&self, path: &str) -> Ask<'a> {
         self.ask(Method::Post, path)
+    }
+
+    /// A `PUT`.
+    pub fn put(&self, path: &str) -> Ask<'a> {
+        self.ask(Method::Put, path)
     }
 
     /// A `DELETE`.
@@ -293,6 +317,18 @@ impl<'a> Actor<'a> {
         names.collect::<Vec<_>>().join(" ")
     }
 
+    /// The answer to a sign-in by JSON, from a peer of that address.
+    pub async fn log_in_from(&self, address: &str, username: &str, password: &str) -> Answer {
+        let body = serde_json::json!({ "username": username, "password": password });
+        self.post("/jwt").from(address).json(body.to_string()).send().await
+    }
+
+    /// The answer to a change of the caller's own password.
+    pub async fn change_password(&self, old: &str, new: &str) -> Answer {
+        let body = serde_json::json!({ "old": old, "new": new });
+        self.put("/me/password").json(body.to_string()).send().await
+    }
+
     /// The answer to a sign-in by JSON.
     pub async fn log_in(&self, username: &str, password: &str) -> Answer {
         let body = serde_json::json!({ "username": username, "password": password });
@@ -305,11 +341,18 @@ pub struct Ask<'a> {
     app: &'a TestApp,
     method: Method,
     path: String,
+    peer: Option<SocketAddr>,
     fields: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
 impl Ask<'_> {
+    /// From a peer of that address.
+    pub fn from(mut self, address: &str) -> Self {
+        self.peer = Some(SocketAddr::new(address.parse().unwrap(), 40_000));
+        self
+    }
+
     /// With a further header field.
     pub fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
@@ -342,6 +385,9 @@ impl Ask<'_> {
     pub async fn send(self) -> Answer {
         let (method, path) = (self.method, self.path.clone());
         let mut request = self.app.client.req(self.method, self.path).body(self.body);
+        if let Some(peer) = self.peer {
+            request.set_remote(peer);
+        }
         for (name, value) in self.fields {
             request.add_header(Header::new(name, value));
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod app;
+pub mod authenticator;
 pub mod database;
 pub mod openapi;
 pub mod server;

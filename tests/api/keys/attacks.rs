@@ -157,9 +157,16 @@ async fn who_writes_to_the_database_makes_no_key() {
     let own = encode(own.public_key().as_ref());
     let swap = format!("UPDATE keys SET public_key = '{own}' WHERE kid = '{public}'");
     app.database.execute(&swap).await;
+    // A key for tokens in the place of one for checkpoints, whose signatures mean something else.
+    let swap = format!(
+        "UPDATE keys SET sealed = (SELECT sealed FROM keys WHERE kid = '{public}') \
+         WHERE purpose = 'checkpoints'"
+    );
+    app.database.execute(&swap).await;
     // A process that has none of them in memory yet.
     let keys = stipend::auth::Keys::new(app.auth().sealer.clone());
     let ring = keys.read(&app.auth().db, operator.act().now()).await.unwrap();
+    assert!(ring.checkpoint_key().is_none());
     let root = operator.configured().await;
     assert!(!format!("{ring:?}").contains(&root), "{ring:?}");
     assert!(format!("{ring:?}").contains(&added), "{ring:?}");

@@ -71,7 +71,7 @@ async fn another_configured_key_does_not_start_where_keys_or_second_factors_woul
     operator.revoke(&added, None).await.unwrap();
     app.database.execute("UPDATE users SET totp_secret = 'v1.x' WHERE username = 'twilio'").await;
     let said = refusal(&app).await;
-    assert!(said.contains("the second factors of 1 users") && !said.contains(&added), "{said}");
+    assert!(said.contains("the second factors of users (1)") && !said.contains(&added), "{said}");
     assert_eq!(operator.configured().await, root(SECRET).kid(), "nothing was changed");
 }
 

@@ -222,6 +222,24 @@ async fn in_an_emergency_the_key_that_is_named_or_promoted_signs_at_once() {
 }
 
 #[tokio::test]
+async fn where_the_next_key_is_revoked_the_one_after_it_fills_its_time() {
+    let app = TestApp::new().await;
+    let operator = Operator::of(&app);
+    let old = operator.configured().await;
+    let next = operator.add(KeyAlgorithm::Hs256).await;
+    operator.retire(&old, Some(&next)).await.unwrap();
+    let last = operator.add(KeyAlgorithm::EdDsa).await;
+    operator.promote(&last).await;
+    let retired = operator.revoke(&next, None).await.unwrap();
+    assert_eq!(retired.heir.unwrap().0, last);
+    app.clock.advance(Duration::from_millis(1));
+    for _ in 0..20 {
+        assert_eq!(kid(&log_in(&app).await), last);
+        app.clock.advance(Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
 async fn sessions_from_before_there_was_a_ring_belong_to_the_configured_key() {
     let app = TestApp::new().await;
     let token = log_in(&app).await;

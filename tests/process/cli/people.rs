@@ -21,13 +21,14 @@ async fn an_org_is_added_once_and_one_that_is_not_there_is_no_empty_one() {
     assert_eq!((&orgs[1]["users"], &orgs[1]["employees"]), (&json!(1), &json!(0)));
     assert!(orgs[0]["created_at"].as_str().unwrap().ends_with('Z'), "{orgs}");
     let table = works(&database, &["org", "list"]);
-    assert!(table.starts_with("ORG     USERS  EMPLOYEES  ADDED\nacme    0      0          20"));
+    assert!(table.starts_with("ORG     USERS  EMPLOYEES  SECOND FACTOR  ADDED\nacme    0      0          optional       20"));
 
     for arguments in [
         ["user", "list", "--org", "nope"].as_slice(),
         &["user", "show", "nope/ann"],
         &["user", "disable", "nope/ann"],
         &["user", "set-password", "nope/ann"],
+        &["user", "unlock", "nope/ann"],
         &["grant", "list", "nope/ann"],
         &["grant", "give", "nope/ann", "read", "org", "--reason", "x"],
         &["pay", "show", "nope/ann"],

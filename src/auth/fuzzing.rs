@@ -1,0 +1,78 @@
+//! The token parser, for the targets in `fuzz/`.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ring::hmac;
+
+use super::keys::{Key, Ring};
+use super::{crypto, token};
+use crate::clock::Timestamp;
+use crate::config::Tokens;
+use crate::domain::KeyAlgorithm;
+
+/// Made for this and in use nowhere.
+const KEY: &str = "mJ0uX3yQ7fKp2sVd9wZr4tBn6hLc8gEa1iOo5kTxYvU";
+
+/// What a token that verified says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// `ORG/NAME`.
+    pub account: String,
+    /// The claim `jti`.
+    pub session_id: String,
+    /// The claim `perms`.
+    pub perms: Vec<String>,
+    /// From `iat` to `exp`.
+    pub lifetime: Duration,
+}
+
+/// A key, and what its tokens must say.
+pub struct TokenReader {
+    ring: Ring,
+    kid: String,
+    settings: Tokens,
+    hmac: hmac::Key,
+}
+
+impl TokenReader {
+    /// The reader that the corpus was made for.
+    pub fn new() -> Option<Self> {
+        crypto::install();
+        let key = Key::from_secret(KeyAlgorithm::Hs256, KEY.as_bytes())?;
+        let kid = key.kid().to_owned();
+        let settings = Tokens {
+            issuer: "twil.io".to_owned(),
+            audience: "stipend".to_owned(),
+            ttl: Duration::from_secs(86_400),
+        };
+        let hmac = hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes());
+        Some(Self { ring: Ring::of_one(key), kid, settings, hmac })
+    }
+
+    /// The id of the key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Signs any header and payload, so that what comes after the signature is reached too.
+    pub fn sign(&self, header: &[u8], payload: &[u8]) -> String {
+        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let message = format!("{}.{}", encode(header), encode(payload));
+        let signature = hmac::sign(&self.hmac, message.as_bytes());
+        format!("{message}.{}", encode(signature.as_ref()))
+    }
+
+    /// What a token says at a moment, in seconds since 1970, if it verifies.
+    pub fn verify(&self, token: &str, now: i64) -> Option<Claims> {
+        let now = Timestamp::from_millis(now.saturating_mul(1000));
+        let verified = token::verify(&self.ring, &self.settings, token, now).ok()?;
+        Some(Claims {
+            account: verified.account.to_string(),
+            session_id: verified.session_id,
+            perms: verified.perms,
+            lifetime: verified.lifetime,
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! `/me/password`: a user changes their own password.
+
+use rocket::State;
+use rocket::http::Status;
+use utoipa::ToSchema;
+
+use crate::auth::Auth;
+use crate::config::Secret;
+use crate::domain::{BadPassword, LONGEST_PASSWORD};
+use crate::error::Error;
+use crate::policy::{Principal, Recent};
+use crate::routes::body::{Object, taken};
+use crate::routes::query::Query;
+use crate::service::{Act, passwords};
+
+/// A change of password.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is parsed member by member")]
+#[serde(deny_unknown_fields)]
+struct PasswordChange {
+    /// The password as it is.
+    #[schema(max_length = 1024)]
+    old: String,
+    /// The password as it is to be: 15 characters or more (8 beside a second factor), of any kind;
+    /// no common one, and more than a name.
+    #[schema(min_length = 8, max_length = 1024)]
+    new: String,
+}
+
+/// Change the caller's own password. All their other sessions and tokens end; this one goes on.
+#[utoipa::path(
+    put, path = "/me/password", tag = "sessions", security(("bearer" = [])),
+    request_body = PasswordChange,
+    responses((status = 204, description = "It is changed"))
+)]
+#[rocket::put("/me/password", data = "<object>")]
+pub(in crate::routes) async fn change_password(
+    caller: Recent<Principal>,
+    query: Query,
+    object: Object,
+    act: Act<'_>,
+    auth: &State<Auth>,
+) -> Result<Status, Error> {
+    query.finish()?;
+    let mut members = object.0?;
+    let old = members.text("old", parse);
+    let new = members.text("new", parse);
+    members.finish()?;
+    passwords::change_own(act, auth, &caller, taken(old)?, &taken(new)?).await?;
+    Ok(Status::NoContent)
+}
+
+/// Anything may be a password that is not too long to be one.
+fn parse(text: &str) -> Result<Secret<String>, BadPassword> {
+    if text.len() > LONGEST_PASSWORD {
+        return Err(BadPassword::TooLong);
+    }
+    Ok(Secret::new(text.to_owned()))
+}
