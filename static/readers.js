@@ -57,6 +57,7 @@ async function load() {
   const retried = document.activeElement === retry;
   const wentOn = document.activeElement === earlier;
   readyToRetry();
+  failed.hidden = true;
   wait(earlier, true);
   if (!list.childElementCount) showOnly(loading, states);
   try {
@@ -94,7 +95,6 @@ async function load() {
 
 function readyToRetry() {
   stopCountDown();
-  failed.hidden = true;
   wait(retry, false);
   retry.textContent = "Try again";
 }
