@@ -4,6 +4,7 @@
 //! reader's session and grants are still what they were. Whoever audits some people only sees the
 //! records about them, and of whom those are about only them; see decision 0017.
 
+use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
@@ -514,17 +515,18 @@ async fn entry(
         shown = Shown::of(&record.names, within);
     }
     for number in record.set_numbers()? {
-        if !sets.contains_key(&number) {
-            let names: String = on!(access.reborrow(), connection => sqlx::query_scalar(NAMES)
-                .bind(number)
-                .fetch_one(connection))?;
-            sets.insert(number, Shown::of(&names, within));
-        }
-        if let Some(set) = sets.get(&number) {
-            shown.people += set.people;
-            let room = NAMED.saturating_sub(shown.names.len());
-            shown.names.extend(set.names.iter().take(room).cloned());
-        }
+        let set = match sets.entry(number) {
+            Place::Occupied(known) => known.into_mut(),
+            Place::Vacant(place) => {
+                let names: String = on!(access.reborrow(), connection => sqlx::query_scalar(NAMES)
+                    .bind(number)
+                    .fetch_one(connection))?;
+                place.insert(Shown::of(&names, within))
+            }
+        };
+        shown.people += set.people;
+        let room = NAMED.saturating_sub(shown.names.len());
+        shown.names.extend(set.names.iter().take(room).cloned());
     }
     Ok(Entry { record, subjects: shown.names, people: shown.people })
 }

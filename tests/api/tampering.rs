@@ -19,7 +19,7 @@ const TABLES: [&str; 7] = [
 ];
 
 /// Lets whoever writes SQL do anything to the trail, as somebody with the database file can.
-pub async fn disarm(app: &TestApp) {
+pub(crate) async fn disarm(app: &TestApp) {
     if is_postgres() {
         for table in TABLES {
             app.database.execute(&format!("ALTER TABLE {table} DISABLE TRIGGER ALL")).await;
@@ -35,7 +35,7 @@ pub async fn disarm(app: &TestApp) {
 }
 
 /// A trail with logins, looks at several people, and changes; and nothing in it that is not whole.
-pub async fn trail() -> TestApp {
+pub(crate) async fn trail() -> TestApp {
     let app = TestApp::new().await;
     app.add_employee("twilio", "ann", 1).await;
     app.add_grant("twilio", "twilio", "write", "org").await;
@@ -50,16 +50,16 @@ pub async fn trail() -> TestApp {
     app
 }
 
-pub fn origin() -> Origin {
+pub(crate) fn origin() -> Origin {
     Origin { client: "local".into(), request_id: "test".into() }
 }
 
-pub fn act<'a>(app: &'a TestApp, origin: &'a Origin) -> Act<'a> {
+pub(crate) fn act<'a>(app: &'a TestApp, origin: &'a Origin) -> Act<'a> {
     let auth = app.auth();
     Act { db: &auth.db, ports: &auth.ports, gate: &auth.gate, origin }
 }
 
-pub async fn verify(app: &TestApp, evidence: &Evidence) -> Result<u64, Flaw> {
+pub(crate) async fn verify(app: &TestApp, evidence: &Evidence) -> Result<u64, Flaw> {
     match proof::verify(act(app, &origin()), evidence, |_| {}).await {
         Ok(found) => Ok(found.records),
         Err(NotVerified::Flaw(flaw)) => Err(flaw),
@@ -67,26 +67,26 @@ pub async fn verify(app: &TestApp, evidence: &Evidence) -> Result<u64, Flaw> {
     }
 }
 
-pub async fn is_whole(app: &TestApp) {
+pub(crate) async fn is_whole(app: &TestApp) {
     if let Err(flaw) = verify(app, &Evidence::default()).await {
         panic!("{flaw}");
     }
 }
 
-pub async fn flaw(app: &TestApp, evidence: &Evidence, what: &str) -> Flaw {
+pub(crate) async fn flaw(app: &TestApp, evidence: &Evidence, what: &str) -> Flaw {
     match verify(app, evidence).await {
         Err(flaw) => flaw,
         Ok(_) => panic!("this was not found: {what}"),
     }
 }
 
-pub async fn checkpoint(app: &TestApp) -> Evidence {
+pub(crate) async fn checkpoint(app: &TestApp) -> Evidence {
     let line = audit::checkpoint(act(app, &origin()), &app.auth().keys).await.unwrap().unwrap();
     Evidence { kept: Some(("kept".into(), line + "\n")), archives: Vec::new() }
 }
 
 /// The record in the middle, and one in its chain that follows it.
-pub async fn middle(app: &TestApp) -> (i64, i64) {
+pub(crate) async fn middle(app: &TestApp) -> (i64, i64) {
     let sql = "SELECT record_id FROM audit_records WHERE action = 'sum_pay'";
     let id = app.database.number(sql).await;
     let next = app
@@ -474,6 +474,94 @@ async fn r82_a_chain_that_was_removed_is_found() {
     assert_eq!((found.chain, found.seq), (Some(chain), Some(1)), "{found}");
 }
 
+/// A database that has records from before there were chains, bound by the first start.
+async fn migrated() -> TestApp {
+    let app = TestApp::new().await;
+    let triggers: Vec<String> = if is_postgres() {
+        app.database.execute("ALTER TABLE audit_records DISABLE TRIGGER ALL").await;
+        vec!["ALTER TABLE audit_records ENABLE TRIGGER ALL".to_owned()]
+    } else {
+        let names = "('audit_is_chained', 'audit_moves_the_head')";
+        let sql = format!("SELECT sql FROM sqlite_master WHERE name IN {names}");
+        let triggers = app.database.texts(&sql).await;
+        app.database.execute("DROP TRIGGER audit_is_chained").await;
+        app.database.execute("DROP TRIGGER audit_moves_the_head").await;
+        triggers
+    };
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM audit_records").await, 0);
+    for names in ["[\"jdoe\",\"mturner\"]", "[\"jdoe\"]", "[]"] {
+        app.database.execute(&old_record(names)).await;
+    }
+    for trigger in triggers {
+        app.database.execute(&trigger).await;
+    }
+    app.restarted_with(rocket::figment::Figment::new()).await
+}
+
+fn old_record(names: &str) -> String {
+    format!(
+        "INSERT INTO audit_records (at, org, actor, action, names, client, request_id) \
+         VALUES (1000, 'twilio', 'twilio', 'list_pay', '{names}', 'local', 'old')"
+    )
+}
+
+#[tokio::test]
+async fn r82_records_from_before_there_were_chains_are_verified_too() {
+    let app = migrated().await;
+    let caller = app.demo_user().await;
+    caller.read_pay().await;
+    is_whole(&app).await;
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM audit WHERE chain IS NULL").await, 3);
+    disarm(&app).await;
+    app.database.execute("CREATE TABLE kept AS SELECT * FROM audit_records").await;
+    let first = "(SELECT MIN(record_id) FROM kept)";
+    for (column, value) in
+        [("actor", "'x'"), ("at", "1"), ("detail", "'{\"a\":1}'"), ("client", "'x'")]
+    {
+        let one = format!("WHERE record_id = {first}");
+        app.database.execute(&format!("UPDATE audit_records SET {column} = {value} {one}")).await;
+        flaw(&app, &Evidence::default(), column).await;
+        let back = format!("{column} = (SELECT k.{column} FROM kept k {one})");
+        app.database.execute(&format!("UPDATE audit_records SET {back} {one}")).await;
+        is_whole(&app).await;
+    }
+    app.database.execute(&old_record("[]")).await;
+    assert!(flaw(&app, &Evidence::default(), "one more").await.what.contains("of the 3 records"));
+    let new = "DELETE FROM audit_records WHERE record_id NOT IN (SELECT record_id FROM kept)";
+    app.database.execute(new).await;
+    is_whole(&app).await;
+    let index = format!("FROM audit_subjects WHERE record_id = {first}");
+    app.database.execute(&format!("CREATE TABLE gone AS SELECT * {index}")).await;
+    app.database.execute(&format!("DELETE {index}")).await;
+    let found = flaw(&app, &Evidence::default(), "an old look that was hidden").await;
+    assert!(found.what.contains("not found by whom it names"), "{found}");
+    app.database.execute("INSERT INTO audit_subjects SELECT * FROM gone").await;
+    is_whole(&app).await;
+    app.database.execute(&format!("DELETE {index}")).await;
+    app.database.execute(&format!("DELETE FROM audit_records WHERE record_id = {first}")).await;
+    flaw(&app, &Evidence::default(), "an old record that is gone").await;
+}
+
+/// They are told to whom they are about, and go to an archive together.
+#[tokio::test]
+async fn records_from_before_there_were_chains_are_read_and_archived() {
+    let app = migrated().await;
+    app.add_grant("twilio", "twilio", "audit", "org").await;
+    let caller = app.demo_user().await;
+    let told = caller.get("/pay/jdoe/readers").send().await.json();
+    assert_eq!(told["readers"].as_array().unwrap().len(), 2);
+    let file = app.database.folder.path().join("old.jsonl");
+    let day = stipend::clock::Day::parse("2026-01-01").unwrap();
+    let done = proof::archive(act(&app, &origin()), &app.auth().keys, day, &file).await;
+    assert_eq!(done.unwrap().unwrap().records, 4, "three, and the record that binds them");
+    let told = caller.get("/pay/jdoe/readers").send().await.json();
+    assert_eq!(told["readers"].as_array().unwrap().len(), 0);
+    assert_eq!(told["archived_before"], serde_json::json!("2026-01-01"));
+    let archived = Evidence { kept: None, archives: vec![file] };
+    assert!(verify(&app, &archived).await.is_ok());
+    flaw(&app, &Evidence::default(), "the archive is missing").await;
+}
+
 #[tokio::test]
 async fn a_kept_checkpoint_is_only_worth_what_was_signed() {
     let app = trail().await;
@@ -482,7 +570,7 @@ async fn a_kept_checkpoint_is_only_worth_what_was_signed() {
     let as_file =
         |text: String| Evidence { kept: Some(("kept".into(), text)), archives: Vec::new() };
     // As the log holds it, beside other lines.
-    let log = format!("{{\"level\":\"INFO\"}}\nnot JSON: {{\n");
+    let log = "{\"level\":\"INFO\"}\nnot JSON: {\n".to_owned();
     let in_log = format!("{{\"level\":\"INFO\"}}\n{{\"checkpoint\":\"{}\"}}\n\n", line.trim());
     assert!(verify(&app, &as_file(in_log)).await.is_ok());
     assert!(flaw(&app, &as_file(log), "a line that is none").await.what.starts_with("kept:2"));
