@@ -112,14 +112,16 @@ BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
 CREATE TRIGGER subjects_are_never_deleted BEFORE DELETE ON audit_subjects
 BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
 
--- The trail as it is read: each record with the names of the people whom it is about.
+-- The trail as it is read: each record with the names of the people whom it is about. Written so that
+-- an older `sqlite3` understands it too: it reads no database with a view that it does not.
 CREATE VIEW audit AS
     SELECT r.record_id, r.at, r.org, r.actor, r.session_id, r.token, r.action, r.permission, r.grants,
            CASE WHEN r.chain IS NULL THEN r.names
-                ELSE '[' || COALESCE((SELECT string_agg(SUBSTR(s.names, 2, LENGTH(s.names) - 2), ','
-                                                        ORDER BY s.names)
-                                        FROM json_each(r.sets) j
-                                        JOIN audit_sets s ON s.set_no = CAST(j.value AS INTEGER)), '')
+                ELSE '[' || COALESCE((SELECT group_concat(part, ',') FROM (
+                                          SELECT SUBSTR(s.names, 2, LENGTH(s.names) - 2) AS part
+                                            FROM json_each(r.sets) j
+                                            JOIN audit_sets s ON s.set_no = CAST(j.value AS INTEGER)
+                                           ORDER BY j.key)), '')
                      || ']' END AS subjects,
            r.detail, r.outcome, r.client, r.request_id, r.chain, r.seq, r.hash
       FROM audit_records r;

@@ -7,7 +7,7 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
 /// A moment: milliseconds since 1970-01-01T00:00:00 UTC, as the database keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -38,10 +38,19 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis))
     }
 
-    /// How much later this is than another moment; nothing if it is not.
+    /// The beginning of its second.
+    pub const fn whole_second(self) -> Self {
+        Self(self.as_secs().saturating_mul(1000))
+    }
+
+    /// The beginning of its minute.
+    pub const fn whole_minute(self) -> Self {
+        Self(self.0.div_euclid(60_000).saturating_mul(60_000))
+    }
+
+    /// How long it is since an earlier moment; nothing if that is a later one.
     pub fn since(self, earlier: Self) -> Duration {
-        let millis = u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0);
-        Duration::from_millis(millis)
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     /// Parses a moment as RFC 3339 writes it, such as `2026-03-10T12:00:00Z`; what is finer than a
@@ -84,6 +93,12 @@ impl Day {
     /// The moment at which it begins.
     pub fn start(self) -> Timestamp {
         Timestamp(self.0.midnight().assume_utc().unix_timestamp().saturating_mul(1000))
+    }
+
+    /// The moment at which it is over: the midnight after it.
+    pub fn end(self) -> Timestamp {
+        let midnight = self.0.midnight().assume_utc().unix_timestamp();
+        Timestamp(midnight.saturating_mul(1000)).plus(Duration::from_secs(24 * 60 * 60))
     }
 }
 
@@ -144,6 +159,25 @@ mod tests {
         assert_eq!(Timestamp::from_millis(0).day().to_string(), "1970-01-01");
         assert_eq!(Timestamp::from_millis(1_709_251_199_999).day().to_string(), "2024-02-29");
         assert_eq!(Timestamp::from_millis(1_709_251_200_000).day().to_string(), "2024-03-01");
+    }
+
+    #[test]
+    fn a_day_is_over_at_the_midnight_after_it() {
+        let end = |day| Day::parse(day).unwrap().end().to_string();
+        assert_eq!(end("2024-02-28"), "2024-02-29T00:00:00.000Z");
+        assert_eq!(end("2026-12-31"), "2027-01-01T00:00:00.000Z");
+        assert!(
+            Day::parse("9999-12-31").unwrap().end() > Timestamp::from_millis(253_402_300_799_000)
+        );
+    }
+
+    #[test]
+    fn a_moment_has_its_second_and_its_minute_and_a_distance() {
+        let moment = Timestamp::from_millis(1_773_144_061_999);
+        assert_eq!(moment.whole_second().to_string(), "2026-03-10T12:01:01.000Z");
+        assert_eq!(moment.whole_minute().to_string(), "2026-03-10T12:01:00.000Z");
+        assert_eq!(moment.since(moment.whole_second()), Duration::from_millis(999));
+        assert_eq!(moment.whole_second().since(moment), Duration::ZERO);
     }
 
     #[test]

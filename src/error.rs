@@ -12,8 +12,8 @@ use rocket::{Request, Response, response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{GateError, IdentifyError, LogInError};
-use crate::policy::{Denied, SignInTooOld};
+use crate::auth::{ClaimError, GateError, IdentifyError, LogInError, SigningError};
+use crate::policy::{Denied, NotInPerson, SignInTooOld};
 use crate::service::{Fault, Refused};
 use crate::store::StoreError;
 use crate::store::disclosure::Withheld;
@@ -434,7 +434,8 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the database failed");
         match error {
-            StoreError::Database(_) => Self::Unavailable,
+            StoreError::Database(_) | StoreError::Unrecorded(_) => Self::Unavailable,
+            StoreError::Full => Self::Busy(RETRY_AFTER),
             StoreError::Impossible(_) => Self::Internal,
         }
     }
@@ -449,6 +450,12 @@ impl From<Denied> for Error {
 impl From<SignInTooOld> for Error {
     fn from(old: SignInTooOld) -> Self {
         Self::SignInTooOld(old)
+    }
+}
+
+impl From<NotInPerson> for Error {
+    fn from(refused: NotInPerson) -> Self {
+        Self::Forbidden(refused.to_string())
     }
 }
 
@@ -477,9 +484,10 @@ impl From<Refused> for Error {
                 Self::Forbidden(refused.to_string())
             }
             Refused::NotFound => Self::NotFound,
-            Refused::Exists(_) | Refused::LastManager | Refused::Hindered(_) => {
-                Self::Conflict(refused.to_string())
-            }
+            Refused::Exists(_)
+            | Refused::LastManager
+            | Refused::TooManyTokens
+            | Refused::Hindered(_) => Self::Conflict(refused.to_string()),
             // Their token is good, so this is no 401: signing in again would not help.
             Refused::NotProved(LogInError::WrongCredentials) => {
                 Self::Forbidden("the password or the code is wrong".to_owned())
@@ -489,7 +497,8 @@ impl From<Refused> for Error {
             Refused::Invalid(faults) => Self::Invalid(faults),
             Refused::Store(error) => error.into(),
             Refused::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
-            Refused::Gate(_) | Refused::Entropy(_) => {
+            Refused::Signing(SigningError::Store(error)) => error.into(),
+            Refused::Gate(_) | Refused::Entropy(_) | Refused::Signing(_) => {
                 tracing::error!(error = %refused, "a change failed");
                 Self::Internal
             }
@@ -506,6 +515,15 @@ impl From<IdentifyError> for Error {
     }
 }
 
+impl From<ClaimError> for Error {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Identify(error) => error.into(),
+            ClaimError::Denied(denied) => denied.into(),
+        }
+    }
+}
+
 impl From<LogInError> for Error {
     fn from(error: LogInError) -> Self {
         match error {
@@ -513,7 +531,8 @@ impl From<LogInError> for Error {
             LogInError::Throttled(throttled) => Self::TooManyFailures(throttled.seconds),
             LogInError::Gate(GateError::Full) => Self::Busy(RETRY_AFTER),
             LogInError::Store(error) => error.into(),
-            LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing => {
+            LogInError::Signing(SigningError::Store(error)) => error.into(),
+            LogInError::Gate(_) | LogInError::Entropy(_) | LogInError::Signing(_) => {
                 tracing::error!(%error, "a login failed");
                 Self::Internal
             }

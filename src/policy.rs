@@ -92,12 +92,29 @@ pub struct Standing {
     pub grants: Vec<Grant>,
     /// What their session may not do.
     pub limits: Limits,
-    /// What their session is called; none but for a script's.
-    pub token: Option<String>,
     /// When they signed in; none for a script, which never does, and for the operator.
     pub signed_in_at: Option<Timestamp>,
+    /// The name of the machine token that asks; none for a person.
+    pub token_name: Option<String>,
     /// The org's `access_version` when they were read.
     pub version: i64,
+}
+
+/// A script asks for what only a person may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("A machine token may not do this: it needs a person who has signed in")]
+pub struct NotInPerson;
+
+/// The proof that a person asks, and no script of theirs. Made by [`Principal::in_person`] alone.
+#[derive(Clone, Debug)]
+pub struct InPerson(Principal);
+
+impl Deref for InPerson {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.0
+    }
 }
 
 /// Who is asking, and what the database says that they may do now.
@@ -193,7 +210,7 @@ impl Oneself {
 
     /// What that session is called; none but for a script's.
     pub fn token(&self) -> Option<&str> {
-        self.principal.standing.token.as_deref()
+        self.principal.standing.token_name.as_deref()
     }
 
     /// Whether they still may, as the database says now.
@@ -271,6 +288,21 @@ impl Principal {
         self.session_id.as_deref()
     }
 
+    /// The name of the machine token that asks; none for a person.
+    pub fn token_name(&self) -> Option<&str> {
+        self.standing.token_name.as_deref()
+    }
+
+    /// The proof that it is a person who asks.
+    pub fn in_person(self) -> Result<InPerson, NotInPerson> {
+        if self.standing.limits.is_machine { Err(NotInPerson) } else { Ok(InPerson(self)) }
+    }
+
+    /// The same caller as the database says now, narrowed by the same token.
+    pub fn renew(&self, standing: Standing) -> Self {
+        Self::with(self.account.clone(), self.session_id.clone(), self.perms.clone(), standing)
+    }
+
     /// What they may do now.
     pub fn standing(&self) -> &Standing {
         &self.standing
@@ -283,16 +315,9 @@ impl Principal {
 
     /// The proof that the caller holds the permission `P` over somebody, on `today`.
     pub fn allow<P: Right>(&self, today: Day) -> Result<Allowed<P>, Denied> {
-        let grants: Vec<Grant> = self
-            .grants()
-            .iter()
-            .filter(|grant| grant.permission == P::PERMISSION)
-            .cloned()
-            .collect();
-        if grants.is_empty() {
-            let lack = self.standing.limits.forbid(P::PERMISSION).unwrap_or(Lack::Grant);
-            return Err(Denied { needed: P::PERMISSION, lack });
-        }
+        self.has(P::PERMISSION)?;
+        let grants = self.grants().iter().filter(|grant| grant.permission == P::PERMISSION);
+        let grants = grants.cloned().collect();
         let visibility = Visibility { grants, today, version: self.standing.version };
         Ok(Allowed { principal: self.clone(), visibility, right: PhantomData })
     }
@@ -303,6 +328,15 @@ impl Principal {
         let lacking = Denied { needed: Permission::Read, lack: Lack::Grant };
         let session_id = self.session_id.clone().ok_or(lacking)?;
         Ok(Oneself { principal: self.clone(), session_id })
+    }
+
+    /// Whether the caller holds a permission over anybody.
+    pub fn has(&self, permission: Permission) -> Result<(), Denied> {
+        if self.grants().iter().any(|grant| grant.permission == permission) {
+            return Ok(());
+        }
+        let lack = self.standing.limits.forbid(permission).unwrap_or(Lack::Grant);
+        Err(Denied { needed: permission, lack })
     }
 
     /// The proof that the caller signed in at most so long ago. The operator need not.
@@ -385,8 +419,7 @@ impl<P: Right> Allowed<P> {
 
     /// The same proof from the holder's grants as they are now, or none, if they have ended.
     pub fn renew(&self, standing: Standing) -> Result<Self, Denied> {
-        let Principal { account, session_id, perms, .. } = self.principal.clone();
-        Principal::with(account, session_id, perms, standing).allow(self.visibility.today)
+        self.principal.renew(standing).allow(self.visibility.today)
     }
 
     /// The same proof, with that of a sign-in at most so long ago.
@@ -476,6 +509,8 @@ mod tests {
         let day = Timestamp::from_millis(0).day();
         let machine = limited(Limits { is_machine: true, ..Limits::default() });
         assert_eq!(machine.allow::<Manage>(day).unwrap_err().lack, Lack::Person);
+        assert_eq!(machine.clone().in_person().unwrap_err(), NotInPerson);
+        assert!(limited(Limits::default()).in_person().is_ok());
         assert!(machine.allow::<Write>(day).is_ok() && machine.allow::<Audit>(day).is_ok());
         let weak = limited(Limits { lacks_second_factor: true, ..Limits::default() });
         assert_eq!(weak.allow::<Manage>(day).unwrap_err().lack, Lack::SecondFactor);

@@ -148,6 +148,26 @@ async function ask(method, path, body, signedIn = true) {
   }
 }
 
+/** An answer to whoever has signed in: not at all any more, or not lately enough for this. */
+async function readSigned(answer) {
+  await mustBeSignedIn(answer);
+  return read(answer);
+}
+
+async function done(answer) {
+  await mustBeSignedIn(answer);
+  if (!answer.ok) throw await failureOf(answer);
+}
+
+async function mustBeSignedIn(answer) {
+  if (answer.status !== 401) return;
+  const challenge = answer.headers.get("WWW-Authenticate") ?? "";
+  if (challenge.includes("insufficient_user_authentication")) {
+    throw new Failure("stale", "Your sign-in is too long ago for this. Sign out and in again, then repeat it.");
+  }
+  throw new Failure("session", "Your session has ended. Sign in again.");
+}
+
 async function read(answer) {
   if (!answer.ok) throw await failureOf(answer);
   try {

@@ -6,6 +6,7 @@ import { explain, showOnly, text } from "./dom.js";
 import * as factor from "./factor.js";
 import * as pay from "./pay.js";
 import * as readers from "./readers.js";
+import * as sessions from "./sessions.js";
 import * as signin from "./signin.js";
 
 const byId = (id) => document.getElementById(id);

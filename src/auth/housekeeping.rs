@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::Ports;
 use super::checkpoint::Checkpoint;
 use super::keys::{GRACE, Keys};
+use super::{Ports, Upkeep};
 use crate::clock::Timestamp;
 use crate::store::{Db, StoreError, keys};
 
@@ -24,10 +24,13 @@ enum Duty {
     EraseKeys,
     /// Writes checkpoints of the audit trail to the log, which is to leave the machine.
     LogCheckpoint,
+    /// Writes when sessions were used, and forgets those that are long over.
+    KeepSessions,
 }
 
 impl Duty {
-    const ALL: &[Self] = &[Self::ReadKeys, Self::EraseKeys, Self::LogCheckpoint];
+    const ALL: &[Self] =
+        &[Self::ReadKeys, Self::EraseKeys, Self::KeepSessions, Self::LogCheckpoint];
 
     /// How long after its last end it begins again.
     const fn every(self) -> Duration {
@@ -35,6 +38,7 @@ impl Duty {
             Self::ReadKeys => Duration::from_millis(500),
             Self::EraseKeys => Duration::from_secs(60),
             Self::LogCheckpoint => Duration::from_secs(1),
+            Self::KeepSessions => Duration::from_secs(20),
         }
     }
 
@@ -44,6 +48,10 @@ impl Duty {
             Self::ReadKeys => house.keys.read(&house.db, now).await.map(drop),
             Self::EraseKeys => erase_keys(&house.db, now).await,
             Self::LogCheckpoint => log_checkpoint(house, now).await,
+            Self::KeepSessions => {
+                house.upkeep.lock().await.run().await;
+                Ok(())
+            }
         }
     }
 }
@@ -114,10 +122,12 @@ pub(super) struct House {
     pub(super) ports: Ports,
     pub(super) keys: Arc<Keys>,
     pub(super) logged: Mutex<Option<Logged>>,
+    pub(super) upkeep: tokio::sync::Mutex<Upkeep>,
 }
 
 /// The duties at work. Dropped, they end at once.
 pub struct Housekeeping {
+    house: Arc<House>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -131,7 +141,7 @@ impl Housekeeping {
         for duty in Duty::ALL {
             tasks.spawn(repeat(*duty, house.clone(), stopped.clone()));
         }
-        Self { stop, tasks: Mutex::new(tasks) }
+        Self { house, stop, tasks: Mutex::new(tasks) }
     }
 
     /// Ends every duty, after what is under way. To be called before the database is closed.
@@ -143,6 +153,11 @@ impl Housekeeping {
         let all_ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(PATIENCE, all_ended).await.is_err() {
             tracing::warn!("the server's own work was cut off that did not end in time");
+        }
+        // What the last requests left to be written.
+        let last = async { self.house.upkeep.lock().await.finish().await };
+        if tokio::time::timeout(PATIENCE, last).await.is_err() {
+            tracing::warn!("when sessions were used could not be written in time");
         }
     }
 }

@@ -313,12 +313,16 @@ pub async fn add(
 
 /// No token can be signed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SigningError {
+pub enum SigningError {
+    /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No key signs, or the one that does cannot be opened: the log says which.
     #[error("no key signs")]
     NoKey,
+    /// The key did not sign.
+    #[error("the token could not be signed")]
+    Failed,
 }
 
 /// The ring of this process.
@@ -396,7 +400,9 @@ impl Keys {
         now: Timestamp,
     ) -> Result<Arc<Key>, SigningError> {
         let records = store::list(access).await?;
-        let Some(record) = store::signer(&records, Purpose::Tokens, now) else {
+        let signer = store::signer(&records, Purpose::Tokens, now)
+            .or_else(|| store::first_signer(&records, Purpose::Tokens, now));
+        let Some(record) = signer else {
             tracing::error!("no key signs tokens: stipend key list");
             return Err(SigningError::NoKey);
         };

@@ -9,19 +9,21 @@ mod crypto;
 pub mod fuzzing;
 mod housekeeping;
 pub mod keys;
+mod last_used;
 mod password;
 mod root;
 mod seal;
 pub mod sealing;
 mod second_factor;
+mod signer;
 mod throttle;
 mod token;
+mod upkeep;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use housekeeping::House;
-use keys::SigningError;
 use sealing::Asking;
 use throttle::Attempt;
 use token::{InvalidToken, Verified};
@@ -30,20 +32,23 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
-use crate::policy::Principal;
+use crate::policy::{Denied, Principal};
 use crate::store::audit::{self, Action, Origin, Record};
-use crate::store::sessions::{NewSession, Opener};
-use crate::store::{Db, OpenError, StoreError, sessions, users};
+use crate::store::sessions::{LiveSession, NewSession, Opener};
+use crate::store::{Bearer, Claim, Db, OpenError, StoreError, sessions, users};
 
 pub use housekeeping::Housekeeping;
-pub use keys::Keys;
+pub use keys::{Keys, SigningError};
+pub use last_used::LastUsed;
 pub use password::{Gate, GateError, Verdict};
 pub use root::{KeyError, Root};
 pub use seal::Sealer;
 use second_factor::Challenge;
 pub use second_factor::{Code, InvalidCode, Proof, RECOVERY_CODES};
 pub(crate) use second_factor::{RecoveryCodes, SharedSecret};
+pub use signer::{Signer, SigningKey};
 pub use throttle::{Throttle, Throttled};
+pub use upkeep::Upkeep;
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
@@ -70,6 +75,8 @@ pub struct Auth {
     pub housekeeping: Arc<Housekeeping>,
     /// What slows the guessing of passwords down.
     pub throttle: Throttle,
+    /// When sessions were used, as far as that is not in the database yet.
+    pub last_used: Arc<LastUsed>,
     tokens: Tokens,
     demo: bool,
     default_org: OrgName,
@@ -160,17 +167,8 @@ pub enum LogInError {
     #[error(transparent)]
     Entropy(#[from] EntropyError),
     /// The token could not be signed.
-    #[error("the token could not be signed")]
-    Signing,
-}
-
-impl From<SigningError> for LogInError {
-    fn from(error: SigningError) -> Self {
-        match error {
-            SigningError::Store(error) => error.into(),
-            SigningError::NoKey => Self::Signing,
-        }
-    }
+    #[error(transparent)]
+    Signing(#[from] SigningError),
 }
 
 /// Nobody was identified.
@@ -182,6 +180,17 @@ pub enum IdentifyError {
     /// The database could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Nobody was identified who may see pay.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The token.
+    #[error(transparent)]
+    Identify(#[from] IdentifyError),
+    /// The permission is missing.
+    #[error(transparent)]
+    Denied(#[from] Denied),
 }
 
 impl Auth {
@@ -198,11 +207,13 @@ impl Auth {
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
         let throttle = Throttle::new(&sealer);
         let max_sign_in_age = config.access.max_sign_in_age;
+        let last_used = Arc::default();
         let house = House {
             db: db.clone(),
             ports: ports.clone(),
             keys: keys.clone(),
             logged: Mutex::default(),
+            upkeep: Upkeep::new(&db, &ports, &last_used).into(),
         };
         let housekeeping = Arc::new(Housekeeping::start(house));
         Ok(Self {
@@ -213,11 +224,17 @@ impl Auth {
             sealer,
             keys,
             housekeeping,
+            last_used,
             tokens,
             demo,
             default_org,
             max_sign_in_age,
         })
+    }
+
+    /// What signs the tokens of new sessions.
+    pub fn signer(&self) -> Signer<'_> {
+        Signer::new(&self.keys, &self.tokens)
     }
 
     /// How long ago somebody may have signed in who changes who may do what.
@@ -240,6 +257,7 @@ impl Auth {
         let Admitted { account, hash, proof, attempt } =
             self.verify(credentials, Asked::Both, origin).await?;
         let now = self.ports.clock.now();
+        let lifetime = self.tokens.ttl;
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
         let mut tx = self.db.begin().await?;
@@ -256,7 +274,7 @@ impl Auth {
         if let Some(wanted) = wanted {
             perms.retain(|held| wanted.iter().any(|permission| permission.name() == held));
         }
-        let key = self.keys.signing(tx.access(), now).await?;
+        let key = self.signer().key(tx.access(), now).await?;
         let session = NewSession {
             session_id: &session_id,
             account: &account,
@@ -266,7 +284,7 @@ impl Auth {
             kid: key.kid(),
             second_factor: proof.is_second_factor(),
             now,
-            lifetime: self.tokens.ttl,
+            lifetime,
         };
         sessions::open(tx.access(), &session).await?;
         self.throttle.succeeded(tx.access(), &attempt, &account, now).await?;
@@ -276,10 +294,9 @@ impl Auth {
         tx.commit().await?;
         attempt.forget();
 
-        let token = token::issue(&key, &self.tokens, &account, &session_id, perms.clone(), now)
-            .map_err(|_| LogInError::Signing)?;
+        let token = key.sign(&account, &session_id, perms.clone(), now, lifetime)?;
         log_attempt("let in", Some(&account), origin);
-        Ok(Issued { token: Secret::new(token), expires_in: self.tokens.ttl.as_secs(), perms })
+        Ok(Issued { token, expires_in: lifetime.as_secs(), perms })
     }
 
     /// The account whose password this is, and whose code. Every failure takes the same steps and
@@ -393,7 +410,7 @@ impl Auth {
         let ring = self.keys.ring();
         let verified = match token::verify(&ring, &self.tokens, token, now) {
             Err(InvalidToken::UnknownKey) => {
-                let ring = self.keys.read_since(&ring, &self.db, now).await?;
+                let ring = Box::pin(self.keys.read_since(&ring, &self.db, now)).await?;
                 token::verify(&ring, &self.tokens, token, now)
             }
             verified => verified,
@@ -409,14 +426,35 @@ impl Auth {
         let session =
             sessions::find_live(reader.access(), &verified.account, &verified.session_id, now)
                 .await?
-                .filter(|session| self.demo || !session.is_demo)
-                // A token cannot outlive what its session was opened for, whatever it says of itself.
-                .filter(|session| verified.lifetime <= session.lifetime)
-                // Nor can another key sign for it than the one that it was opened under.
-                .filter(|session| session.kid.as_ref().is_none_or(|kid| *kid == verified.kid))
+                .filter(|session| self.accepts(session, verified.lifetime, &verified.kid))
                 .ok_or(IdentifyError::InvalidToken)?;
         let (account, session_id) = (verified.account, verified.session_id);
+        self.last_used.note(&account.org, &session_id, now);
         Ok(Principal::new(account, session_id, verified.perms, session.standing))
+    }
+
+    /// Who bears this token, for a read of pay: what they may see may come from memory, and is proven
+    /// by the record of the read.
+    pub async fn claim(&self, token: &str) -> Result<Claim, ClaimError> {
+        let now = self.ports.clock.now();
+        let Verified { account, session_id, perms, lifetime, kid } =
+            self.verify_token(token, now).await?;
+        let bearer = Bearer { account, session_id, perms };
+        let accepts = |session: &LiveSession| self.accepts(session, lifetime, &kid);
+        let session_id = bearer.session_id.clone();
+        let claim = Claim::of(&self.db, bearer, now, accepts).await.map_err(IdentifyError::from)?;
+        let claim = claim.ok_or(IdentifyError::InvalidToken)??;
+        self.last_used.note(&claim.account().org, &session_id, now);
+        Ok(claim)
+    }
+
+    /// Whether a token may be one of that session, whatever the session's user may do.
+    fn accepts(&self, session: &LiveSession, lifetime: Duration, kid: &str) -> bool {
+        (self.demo || !session.is_demo)
+            // A token cannot outlive what its session was opened for, whatever it says of itself.
+            && lifetime <= session.lifetime
+            // Nor can another key sign for it than the one that it was opened under.
+            && session.kid.as_ref().is_none_or(|opener| opener == kid)
     }
 
     /// Ends the caller's session, on record.
@@ -428,6 +466,7 @@ impl Auth {
             sessions::end(tx.access(), account, session_id, now).await?;
         }
         let record = Record::of(account, caller.session_id(), Action::LogOut, now, origin);
+        let record = Record { token: caller.token_name(), ..record };
         audit::append(tx.access(), &record).await?;
         tx.commit().await
     }

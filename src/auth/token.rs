@@ -66,7 +66,7 @@ pub(super) enum InvalidToken {
     UnknownKey,
 }
 
-/// Signs a token for a session that was opened at `now`.
+/// Signs a token for a session that was opened at `now` for so long.
 pub(super) fn issue(
     key: &Key,
     settings: &Tokens,
@@ -74,6 +74,7 @@ pub(super) fn issue(
     session_id: &str,
     perms: Vec<String>,
     now: Timestamp,
+    lifetime: Duration,
 ) -> Result<String, jsonwebtoken::errors::Error> {
     let header = jsonwebtoken::Header {
         kid: Some(key.kid().to_owned()),
@@ -85,7 +86,7 @@ pub(super) fn issue(
         org: account.org.as_str().into(),
         perms,
         iat: now.as_secs().into(),
-        exp: now.plus(settings.ttl).as_secs().into(),
+        exp: now.plus(lifetime).as_secs().into(),
         aud: settings.audience.as_str().into(),
         jti: session_id.into(),
         nbf: None,

@@ -15,6 +15,8 @@ mod output;
 mod password;
 mod pay;
 mod serve;
+mod session;
+mod token;
 mod user;
 mod values;
 
@@ -84,6 +86,12 @@ enum Operate {
     /// Read, prove and archive the audit trail: who did and saw what
     #[command(subcommand)]
     Audit(audit::Command),
+    /// List and end sessions: who is signed in, and from where
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Make, list and end machine tokens: sessions of a user's scripts
+    #[command(subcommand)]
+    Token(token::Command),
     /// Say whether somebody sees somebody's pay and why, and who else does
     Explain(explain::Explain),
 }
@@ -177,6 +185,8 @@ async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failur
         Operate::Key(command) => key::run(command, operator).await,
         Operate::Pay(command) => pay::run(command, operator).await,
         Operate::Audit(command) => audit::run(command, operator).await,
+        Operate::Session(command) => session::run(command, operator).await,
+        Operate::Token(command) => token::run(command, operator).await,
         Operate::Explain(asked) => explain::run(asked, operator).await,
     }
 }

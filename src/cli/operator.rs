@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Failure, other};
 use crate::auth::sealing::{self, Asking};
-use crate::auth::{self, Gate, Ports, Root, Sealer, StartError, Throttle};
-use crate::config::{Config, KeySource};
+use crate::auth::{self, Gate, Keys, Ports, Root, Sealer, StartError, Throttle};
+use crate::config::{Config, KeySource, Tokens};
 use crate::domain::{Account, OrgName, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Principal, Recent, Right};
@@ -22,6 +22,8 @@ pub(super) struct Operator<'a> {
     /// The org of a name without one.
     pub default_org: OrgName,
     key: &'a KeySource,
+    /// What the settings say of tokens.
+    pub tokens: &'a Tokens,
 }
 
 /// Opens the database for a command, and closes it again.
@@ -37,7 +39,8 @@ pub(super) async fn work(
     let gate = Gate::start(config.passwords).map_err(StartError::from)?;
     let db = Db::open(&config.database).await.map_err(StartError::from)?;
     let act = Act { db: &db, ports: &ports, gate: &gate, origin: &origin };
-    let done = command(&Operator { act, default_org, key: &config.key }).await;
+    let done =
+        command(&Operator { act, default_org, key: &config.key, tokens: &config.tokens }).await;
     db.close().await;
     done
 }
@@ -54,6 +57,11 @@ impl Operator<'_> {
         let (db, ports) = (self.act.db, self.act.ports);
         let root = Root::read(self.key).map_err(StartError::from)?;
         Ok(sealing::open(db, self.key, root, ports, Asking::Command).await?)
+    }
+
+    /// The keys that the servers sign with.
+    pub(super) async fn keys(&self) -> Result<Keys, Failure> {
+        Ok(Keys::new(self.sealer().await?))
     }
 
     /// The counters of failed sign-ins, which the servers' key names.

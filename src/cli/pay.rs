@@ -104,7 +104,7 @@ async fn show(
     let known_at = known_at.map(|text| values::known_at(text, now)).transpose()?;
     let account = name.account(&operator.default_org);
     let allowed = operator.allow::<Read>(&account.org).await?;
-    let found = payroll::history(operator.act, allowed, &account.username, known_at).await;
+    let found = payroll::history(operator.act, allowed.into(), &account.username, known_at).await;
     let history = found.map_err(|error| match error {
         Withheld::NoSuchPerson => nobody("employee", &account),
         other => other.into(),
@@ -155,7 +155,7 @@ async fn total(
     let now = operator.act.now();
     let asked = PayQuery::on(as_of.unwrap_or_else(|| now.day()));
     let allowed = operator.allow::<Read>(org.as_ref().unwrap_or(&operator.default_org)).await?;
-    let sums = payroll::sums(operator.act, allowed, &asked).await?;
+    let sums = payroll::sums(operator.act, allowed.into(), &asked).await?;
     if as_json {
         return json(&SumsBody::new(asked.as_of, &sums));
     }

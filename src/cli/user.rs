@@ -321,7 +321,7 @@ async fn set_password(
 
 async fn unlock(name: &TypedName, operator: &Operator<'_>) -> Result<(), Failure> {
     let account = name.account(&operator.default_org);
-    let allowed = operator.allow::<Manage>(&account.org).await?;
+    let allowed = operator.allow_recent::<Manage>(&account.org).await?;
     let throttle = operator.throttle().await?;
     let any = people::unlock(operator.act, &throttle, &allowed, &account.username)
         .await

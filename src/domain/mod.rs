@@ -14,4 +14,4 @@ pub use password::{
     BadPassword, GoodPassword, LONGEST as LONGEST_PASSWORD, normalised as normalised_password,
 };
 pub use text::{InvalidLine, Line};
-pub use user::{Account, InvalidName, OrgName, TeamName, TypedName, Username};
+pub use user::{Account, InvalidName, OrgName, TeamName, TokenName, TypedName, Username};

@@ -65,6 +65,12 @@ name! {
     OrgName
 }
 
+name! {
+    /// The name of a machine token, unique among those of its user that live. Like every name it has
+    /// one form, so that in a log or a record none can pass for another.
+    TokenName
+}
+
 /// A user of an org.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Account {

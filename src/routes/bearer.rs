@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::http::{ContentType, Header};
@@ -15,18 +16,17 @@ use utoipa::openapi::header::Header as Described;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema};
 use utoipa::openapi::{Content, RefOr, ResponseBuilder};
 
-use super::answer;
 use super::parameters::{PageParameters, PayParameters};
 use super::query::Query;
+use super::{answer, guard};
 use crate::error::{Error, prefers_csv};
-use crate::policy::{Allowed, Read};
 use crate::service::asked::parse_fields;
 use crate::service::export::{Field, Format, Renderer};
 use crate::service::schema::{self, reference};
 use crate::service::{Act, payroll};
-use crate::store::StoreError;
-use crate::store::disclosure::Rest;
+use crate::store::disclosure::{Rest, Rows, Shape};
 use crate::store::pay::{Chunk, Sink};
+use crate::store::{Claim, StoreError};
 
 /// How long a client may leave a part of a long answer lying.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,12 +47,12 @@ pub(super) fn routes() -> Vec<rocket::Route> {
 )]
 #[rocket::get("/bearer")]
 pub(super) async fn list_pay(
-    allowed: Allowed<Read>,
+    claim: Claim,
     query: Query,
     format: Format,
     act: Act<'_>,
 ) -> Result<Pay, Error> {
-    list(allowed, query, format, act).await
+    list(claim, query, format, act).await
 }
 
 /// The same as by `GET`.
@@ -62,12 +62,12 @@ pub(super) async fn list_pay(
 )]
 #[rocket::post("/bearer")]
 pub(super) async fn list_pay_by_post(
-    allowed: Allowed<Read>,
+    claim: Claim,
     query: Query,
     format: Format,
     act: Act<'_>,
 ) -> Result<Pay, Error> {
-    list(allowed, query, format, act).await
+    list(claim, query, format, act).await
 }
 
 /// The format that the client prefers.
@@ -80,15 +80,10 @@ impl<'r> FromRequest<'r> for Format {
     }
 }
 
-async fn list(
-    allowed: Allowed<Read>,
-    mut query: Query,
-    format: Format,
-    act: Act<'_>,
-) -> Result<Pay, Error> {
+async fn list(claim: Claim, mut query: Query, format: Format, act: Act<'_>) -> Result<Pay, Error> {
     let mut parameters = PayParameters::take_page(&mut query, act.now());
     let wanted = query.take("fields", parse_fields);
-    query.finish()?;
+    let (claim, ()) = guard::asked(claim, act, query.finish()).await?;
 
     let are_default = wanted.is_none();
     let fields = wanted.unwrap_or_else(|| Field::DEFAULT.to_vec());
@@ -96,20 +91,24 @@ async fn list(
     if !are_default {
         parameters.keep("fields", names.join(","));
     }
-    let org = allowed.account().org.clone();
+    let org = claim.account().org.clone();
     let as_of = parameters.asked.as_of;
     let is_export = format == Format::Csv;
-    let found = payroll::list(act, allowed, parameters.asked.clone(), &names, is_export).await?;
+    let whole = |rows: &Chunk| {
+        let mut renderer = Renderer::new(format, fields.clone());
+        let mut text = renderer.head();
+        text.extend(renderer.rows(rows)?);
+        text.extend(renderer.tail());
+        Ok(text)
+    };
+    let shape = (!is_export).then(|| Shape { name: names.join(","), render: &whole });
+    let asked = parameters.asked.clone();
+    let found = payroll::list(act, claim, asked, &names, is_export, shape).await?;
 
-    let mut renderer = Renderer::new(format, fields);
-    let body = match found.rest {
-        Some(rest) => Body::Parts(send(rest, renderer)),
-        None => {
-            let mut text = renderer.head();
-            text.extend(renderer.rows(&found.rows)?);
-            text.extend(renderer.tail());
-            Body::Whole(text)
-        }
+    let body = match found.rows {
+        Rows::Text(text) => Body::Whole(text),
+        Rows::Chunk(rows) => Body::Whole(whole(&rows)?.into()),
+        Rows::Rest(rest) => Body::Parts(send(*rest, Renderer::new(format, fields))),
     };
     Ok(Pay {
         format,
@@ -128,7 +127,7 @@ pub(super) struct Pay {
 }
 
 enum Body {
-    Whole(Vec<u8>),
+    Whole(Arc<[u8]>),
     Parts(mpsc::Receiver<Vec<u8>>),
 }
 

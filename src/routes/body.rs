@@ -139,6 +139,38 @@ impl Members {
         }
     }
 
+    /// An array of texts that must be there, each parsed, none twice, and not empty.
+    pub(super) fn texts<T: PartialEq, E: ToString>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
+        const EXPECTED: &str = "this is an array of strings, at least one and none twice";
+        let Some(value) = self.object.shift_remove(name) else {
+            self.fault(name, "this member is missing");
+            return None;
+        };
+        let mut parsed = Vec::new();
+        for text in value.as_array().into_iter().flatten() {
+            match text.as_str().map(&parse) {
+                Some(Ok(one)) if !parsed.contains(&one) => parsed.push(one),
+                Some(Err(error)) => {
+                    self.fault(name, error);
+                    return None;
+                }
+                _ => {
+                    self.fault(name, EXPECTED);
+                    return None;
+                }
+            }
+        }
+        if parsed.is_empty() {
+            self.fault(name, EXPECTED);
+            return None;
+        }
+        Some(parsed)
+    }
+
     /// A yes or no that may be there.
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
         match self.object.shift_remove(name)? {

@@ -148,7 +148,7 @@ struct TurnOffBody {
 #[utoipa::path(
     delete, path = "/me/totp", tag = "second factor", security(("bearer" = [])),
     request_body = TurnOffBody,
-    responses((status = 204, description = "It is off"), (status = 409))
+    responses((status = 204, description = "It is off"), (status = 409), (status = 429))
 )]
 #[rocket::delete("/me/totp", data = "<object>")]
 pub(super) async fn turn_off(

@@ -11,8 +11,9 @@ use rocket::{Ignite, Rocket, Sentinel};
 use crate::auth::Auth;
 use crate::error::Error;
 use crate::fairings::Context;
-use crate::policy::{Allowed, Principal, Recent, Right};
+use crate::policy::{Allowed, InPerson, Principal, Recent, Right};
 use crate::service::Act;
+use crate::store::Claim;
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for &'r Context {
@@ -87,13 +88,34 @@ impl<P: Right> Sentinel for Allowed<P> {
     }
 }
 
-/// Somebody whose token is valid, and who signed in lately.
+/// A person whose token is valid, and no script of theirs.
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for InPerson {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        match identify(request).await.and_then(|(principal, _)| Ok(principal.in_person()?)) {
+            Ok(person) => Outcome::Success(person),
+            Err(error) => refuse(error, request),
+        }
+    }
+}
+
+impl Sentinel for InPerson {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Auth>().is_none()
+    }
+}
+
+/// Somebody whose token is valid, and who signed in lately. A script, which cannot, is told that it
+/// is one.
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Recent<Principal> {
     type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
         let recent = identify(request).await.and_then(|(principal, auth)| {
+            principal.clone().in_person()?;
             Ok(principal.recent(auth.ports.clock.now(), auth.max_sign_in_age())?)
         });
         match recent {
@@ -130,6 +152,48 @@ impl<'r, P: Right> FromRequest<'r> for Recent<Allowed<P>> {
 impl<P: Right> Sentinel for Recent<Allowed<P>> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         rocket.state::<Auth>().is_none()
+    }
+}
+
+/// Somebody who may see pay, as far as is remembered: for the routes that give it, whose records prove
+/// the rest.
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Claim {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        match claim(request).await {
+            Ok(claim) => Outcome::Success(claim),
+            Err(error) => refuse(error, request),
+        }
+    }
+}
+
+impl Sentinel for Claim {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<Auth>().is_none()
+    }
+}
+
+async fn claim(request: &Request<'_>) -> Result<Claim, Error> {
+    let auth = request.rocket().state::<Auth>().ok_or(Error::Internal)?;
+    let claim = auth.claim(bearer_token(request.headers().get("Authorization"))?).await?;
+    Context::of(request).set_caller(claim.account());
+    Ok(claim)
+}
+
+/// What was asked for, or, once it is certain that whoever asks may do so, what is wrong with it.
+pub(super) async fn asked<T>(
+    claim: Claim,
+    act: Act<'_>,
+    parsed: Result<T, Error>,
+) -> Result<(Claim, T), Error> {
+    match parsed {
+        Ok(asked) => Ok((claim, asked)),
+        Err(error) => {
+            Box::pin(claim.confirm(act.db, act.now())).await?;
+            Err(error)
+        }
     }
 }
 

@@ -21,6 +21,8 @@ mod path;
 mod pay;
 mod query;
 mod readers;
+mod sessions;
+mod tokens;
 mod users;
 
 use rocket::http::{Header, Method, Status};
@@ -47,6 +49,8 @@ pub fn all() -> Vec<Route> {
         page::routes(),
         pay::routes(),
         readers::routes(),
+        sessions::routes(),
+        tokens::routes(),
         users::routes(),
     ]
     .concat()

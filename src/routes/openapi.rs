@@ -17,7 +17,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
 use super::{
-    answer, audit, bearer, factors, grants, health, jwks, jwt, me, org, page, pay, readers, users,
+    answer, audit, bearer, factors, grants, health, jwks, jwt, me, org, page, pay, readers,
+    sessions, tokens, users,
 };
 use crate::error::{Error, Problem};
 use crate::service::audit::RecordBody;
@@ -50,6 +51,9 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         readers::my_readers, readers::readers_of,
         me::who_am_i, me::explain_sight,
         me::password::change_password,
+        sessions::list_own_sessions, sessions::end_own_session, sessions::end_own_sessions,
+        sessions::list_sessions, sessions::end_session, sessions::end_sessions,
+        tokens::make_token,
         users::list_people, users::add_person, users::get_person, users::change_person,
         users::set_password, users::unlock,
         grants::list_grants, grants::give_grant, grants::end_grant,
@@ -64,6 +68,7 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
     components(schemas(
         Problem, RecordBody, schema::Name, schema::Day, schema::Moment, schema::Line, schema::PermissionName,
         schema::GrantReach, schema::Amount, schema::Currency, schema::Salary, schema::Cursor,
+        schema::TokenPermission, schema::End,
     )),
     modifiers(&Bearer, &Refusals),
 )]

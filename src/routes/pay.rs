@@ -7,17 +7,18 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::answer::Answer;
 use super::body::{self, Object, taken};
-use super::guard::refuse;
+use super::guard::{self, refuse};
 use super::parameters::{PayParameters, parse_day, parse_past};
 use super::path::Name;
 use super::query::Query;
 use crate::domain::{Line, Money};
 use crate::error::Error;
-use crate::policy::{Allowed, Read, Write};
+use crate::policy::{Allowed, Write};
 use crate::service::import::{self, import};
 use crate::service::schema::{self, Amount, Currency, Day, Flag, Moment};
 use crate::service::shown::{HistoryBody, ImportedBody, RateBody, SumsBody};
 use crate::service::{Act, Precondition, payroll};
+use crate::store::Claim;
 use crate::store::rates::NewRate;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
@@ -30,14 +31,10 @@ pub(super) fn routes() -> Vec<rocket::Route> {
     responses((status = 200, description = "The sums", body = SumsBody))
 )]
 #[rocket::get("/pay")]
-pub(super) async fn sum_pay(
-    allowed: Allowed<Read>,
-    mut query: Query,
-    act: Act<'_>,
-) -> Result<Answer, Error> {
+pub(super) async fn sum_pay(claim: Claim, mut query: Query, act: Act<'_>) -> Result<Answer, Error> {
     let PayParameters { asked, .. } = PayParameters::take(&mut query, act.now());
-    query.finish()?;
-    let sums = payroll::sums(act, allowed, &asked).await?;
+    let (claim, ()) = guard::asked(claim, act, query.finish()).await?;
+    let sums = payroll::sums(act, claim, &asked).await?;
     Answer::json(&SumsBody::new(asked.as_of, &sums))
 }
 
@@ -56,16 +53,16 @@ pub(super) async fn sum_pay(
 )]
 #[rocket::get("/pay/<name>")]
 pub(super) async fn get_history(
-    allowed: Allowed<Read>,
+    claim: Claim,
     name: Name<'_>,
     mut query: Query,
     act: Act<'_>,
 ) -> Result<Answer, Error> {
     let now = act.now();
     let known_at = query.take("known_at", |text| parse_past(text, now));
-    query.finish()?;
-    let username = name.parse()?;
-    let found = payroll::history(act, allowed, &username, known_at).await?;
+    let parsed = query.finish().and_then(|()| name.parse());
+    let (claim, username) = guard::asked(claim, act, parsed).await?;
+    let found = payroll::history(act, claim, &username, known_at).await?;
     Ok(Answer::json(&HistoryBody::from(&found))?.of_version(found.version))
 }
 

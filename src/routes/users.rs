@@ -266,7 +266,7 @@ pub(super) async fn set_password(
 )]
 #[rocket::delete("/users/<name>/throttle")]
 pub(super) async fn unlock(
-    allowed: Allowed<Manage>,
+    allowed: Recent<Allowed<Manage>>,
     name: Name<'_>,
     query: Query,
     auth: &State<Auth>,

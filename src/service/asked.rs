@@ -21,6 +21,23 @@ pub fn parse_permission(text: &str) -> Result<Permission, &'static str> {
     Permission::parse(text).ok_or("a permission is read, write, manage or audit")
 }
 
+/// Parses a permission that a machine token may have.
+pub fn parse_token_permission(text: &str) -> Result<Permission, &'static str> {
+    match Permission::parse(text) {
+        Some(Permission::Manage) => {
+            Err("a machine token never has `manage`: whoever manages people signs in")
+        }
+        Some(permission) => Ok(permission),
+        None => Err("a permission of a machine token is read, write or audit"),
+    }
+}
+
+/// Parses until when something lives: a moment, or a day, which is the last one.
+pub fn parse_end(text: &str) -> Result<Timestamp, &'static str> {
+    let end = Day::parse(text).map(Day::end).or_else(|| Timestamp::parse(text));
+    end.ok_or("this is a day, YYYY-MM-DD, or a time such as 2026-03-10T12:00:00Z")
+}
+
 /// Parses a moment that has passed: what will be known later nobody knows yet.
 pub fn parse_past(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
     Timestamp::parse(text)

@@ -19,18 +19,19 @@ pub mod payroll;
 pub mod people;
 pub mod proof;
 pub mod schema;
+pub mod sessions;
 pub mod shown;
 
 use serde_json::{Map, Value};
 
-use crate::auth::{Gate, GateError, LogInError, Ports};
+use crate::auth::{Gate, GateError, LogInError, Ports, SigningError};
 use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::domain::Username;
 use crate::entropy::EntropyError;
 use crate::policy::{Allowed, Denied, MoreThanHeld, Right};
 use crate::store::audit::{self as trail, Action, Origin, Record};
-use crate::store::{Db, StoreError, Tx, sessions};
+use crate::store::{Db, StoreError, Tx, sessions as stored};
 
 /// What every act needs beside its proof.
 #[derive(Clone, Copy)]
@@ -89,6 +90,12 @@ pub enum Refused {
     /// What was given as the caller's password is not it.
     #[error("the old password is wrong")]
     WrongPassword,
+    /// The user has as many machine tokens as one may have.
+    #[error(
+        "there are {} live machine tokens, which is the most: end one first",
+        sessions::MOST_TOKENS
+    )]
+    TooManyTokens,
     /// Nobody would be left to manage the org.
     #[error(
         "nobody would manage the org any more: first give somebody else `manage` over `org` \
@@ -116,6 +123,9 @@ pub enum Refused {
     /// There is no randomness for an identifier.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// A token could not be signed.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
 }
 
 impl Refused {
@@ -173,7 +183,7 @@ impl Act<'_> {
             return Ok(allowed.renew(allowed.principal().standing().clone())?);
         };
         let live =
-            sessions::find_live(tx.access(), allowed.account(), session_id, self.now()).await?;
+            stored::find_live(tx.access(), allowed.account(), session_id, self.now()).await?;
         Ok(allowed.renew(live.ok_or(Refused::SessionEnded)?.standing)?)
     }
 

@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use super::{Act, Precondition, Refused, members};
 use crate::clock::Timestamp;
 use crate::domain::{Account, Username};
-use crate::policy::{Allowed, Read, Write};
+use crate::policy::{Allowed, Write};
+use crate::store::Claim;
 use crate::store::audit::Action;
-use crate::store::disclosure::{self, Disclosed, History, Purpose, Sum, Withheld};
+use crate::store::disclosure::{self, Disclosed, History, Purpose, Shape, Sum, Withheld};
 use crate::store::pay::PayQuery;
 use crate::store::people;
 use crate::store::rates::{self, NewRate, Rate};
@@ -22,36 +23,33 @@ pub struct Recorded {
 }
 
 /// The pay of everybody whom the caller may see, as it was asked for. `fields` are what the answer
-/// shows of each row, for the record.
+/// shows of each row, for the record; in a shape, as text, unless the rows are too many.
 pub async fn list(
     act: Act<'_>,
-    allowed: Allowed<Read>,
+    claim: Claim,
     asked: PayQuery,
     fields: &[&str],
     export: bool,
+    shape: Option<Shape<'_>>,
 ) -> Result<Disclosed, Withheld> {
     let action = if export { Action::ExportPay } else { Action::ListPay };
     let mut detail = described(&asked);
     detail.insert("fields".into(), fields.into());
     let purpose = Purpose { action, at: act.now(), origin: act.origin, detail };
-    disclosure::pay(act.db, allowed, asked, &purpose).await
+    disclosure::pay(act.db, claim, asked, &purpose, shape).await
 }
 
 /// What everybody whom the caller may see is paid together.
-pub async fn sums(
-    act: Act<'_>,
-    allowed: Allowed<Read>,
-    asked: &PayQuery,
-) -> Result<Vec<Sum>, Withheld> {
+pub async fn sums(act: Act<'_>, claim: Claim, asked: &PayQuery) -> Result<Vec<Sum>, Withheld> {
     let detail = described(asked);
     let purpose = Purpose { action: Action::SumPay, at: act.now(), origin: act.origin, detail };
-    disclosure::sums(act.db, allowed, asked, &purpose).await
+    disclosure::sums(act.db, claim, asked, &purpose).await
 }
 
 /// A person's pay with its history, as far as it was known at a time.
 pub async fn history(
     act: Act<'_>,
-    allowed: Allowed<Read>,
+    claim: Claim,
     username: &Username,
     known_at: Option<Timestamp>,
 ) -> Result<History, Withheld> {
@@ -62,7 +60,7 @@ pub async fn history(
     let at = act.now();
     let purpose = Purpose { action: Action::ReadHistory, at, origin: act.origin, detail };
     let known_at = known_at.unwrap_or(at);
-    disclosure::history(act.db, allowed, username, known_at, &purpose).await
+    disclosure::history(act.db, claim, username, known_at, &purpose).await
 }
 
 /// Of each of these rates, which are by day and revision, whether a later one has corrected it.

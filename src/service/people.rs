@@ -299,7 +299,7 @@ async fn set_disabled(
 pub async fn unlock(
     act: Act<'_>,
     throttle: &Throttle,
-    allowed: &Allowed<Manage>,
+    allowed: &Recent<Allowed<Manage>>,
     username: &Username,
 ) -> Result<bool, Refused> {
     let account = Account::in_org(&allowed.account().org, username);

@@ -68,6 +68,12 @@ kinds! {
         .examples(["Annual review"]);
     /// What somebody may do.
     PermissionName = text().enum_values(Some(Permission::ALL.map(Permission::name)));
+    /// What a machine token may do.
+    TokenPermission = text().enum_values(Some(["audit", "read", "write"]));
+    /// A calendar day, which is the last one, or a moment, as RFC 3339 writes it.
+    End = text()
+        .pattern(Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$"))
+        .examples(["2026-12-31"]);
     /// Whom a grant covers: the holder, one person, the members of a team, or everybody in the org.
     GrantReach = text()
         .pattern(Some(concat!("^(own|org|(user|team):", name!(), ")$")))

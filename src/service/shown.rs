@@ -7,12 +7,14 @@ use super::explain::Explanation;
 use super::import::Imported;
 use super::payroll::superseded;
 use super::schema::{self, Amount, Currency, GrantReach, Moment, PermissionName, Salary};
+use super::sessions::Minted;
 use crate::clock::Day;
 use crate::domain::Username;
 use crate::store::disclosure::{History, Sum};
 use crate::store::grants::GrantRecord;
 use crate::store::people::Person;
 use crate::store::rates::Rate;
+use crate::store::sessions::Session;
 
 /// A person.
 #[derive(Debug, Serialize, ToSchema)]
@@ -236,5 +238,76 @@ impl ImportedBody {
     /// What came of an import, or would have.
     pub fn new(Imported { recorded, unchanged }: Imported, dry_run: bool) -> Self {
         Self { recorded, unchanged, dry_run }
+    }
+}
+
+/// A session that is alive: opened by a sign-in, or a machine token.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionBody {
+    /// The `jti` of its token. It lets nobody in.
+    id: String,
+    /// `login` or `machine`.
+    #[schema(pattern = "^(login|machine)$")]
+    kind: &'static str,
+    /// The name of a machine token.
+    #[schema(value_type = Option<schema::Name>, required)]
+    name: Option<String>,
+    #[schema(value_type = Moment)]
+    created_at: String,
+    /// When it ends by itself.
+    #[schema(value_type = Moment)]
+    until: String,
+    /// The minute in which it was used last.
+    #[schema(value_type = Option<Moment>, required)]
+    last_used_at: Option<String>,
+    /// The address that it was opened from; `local` for the command line.
+    client: String,
+    /// The permissions that its token names. What the grants do not give, they do not add.
+    #[schema(value_type = Vec<PermissionName>)]
+    perms: Vec<String>,
+    /// Whether it was opened with a second factor.
+    second_factor: bool,
+    /// Whether this very request belongs to it.
+    this: bool,
+}
+
+impl SessionBody {
+    /// A session, as it is shown in the session `this`.
+    pub fn new(session: &Session, this: Option<&str>) -> Self {
+        Self {
+            id: session.session_id.clone(),
+            kind: if session.is_machine { "machine" } else { "login" },
+            name: session.token_name.clone(),
+            created_at: session.created_at.to_string(),
+            until: session.expires_at.to_string(),
+            last_used_at: session.last_used_at.map(|at| at.to_string()),
+            client: session.client.clone(),
+            perms: session.perms.clone(),
+            second_factor: session.second_factor,
+            this: this == Some(session.session_id.as_str()),
+        }
+    }
+}
+
+/// A machine token that was made. The token is told this once.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MintedBody {
+    access_token: String,
+    #[schema(pattern = "^Bearer$")]
+    token_type: &'static str,
+    /// In seconds.
+    expires_in: u64,
+    #[serde(flatten)]
+    session: SessionBody,
+}
+
+impl From<&Minted> for MintedBody {
+    fn from(Minted { session, token }: &Minted) -> Self {
+        Self {
+            access_token: token.expose().clone(),
+            token_type: "Bearer",
+            expires_in: session.expires_at.since(session.created_at).as_secs(),
+            session: SessionBody::new(session, None),
+        }
     }
 }

@@ -88,6 +88,8 @@ pub enum Action {
     GiveGrant,
     /// A grant was ended.
     EndGrant,
+    /// The records from before there were chains were bound into one.
+    BeginChain,
     /// A key was added, which verifies from then on.
     AddKey,
     /// A key was chosen to sign.
@@ -96,14 +98,18 @@ pub enum Action {
     RetireKey,
     /// The configured key was replaced, under which all others are sealed.
     ChangeRoot,
-    /// The records from before there were chains were bound into one.
-    BeginChain,
     /// The trail was read.
     ReadAudit,
     /// Somebody was told who has seen a person's pay.
     ReadReaders,
     /// Old records were moved to a file.
     ArchiveAudit,
+    /// A machine token was made: a session was opened for a script.
+    AddToken,
+    /// A session or a machine token was ended, other than by signing out.
+    EndSession,
+    /// All of a user's sessions and machine tokens were ended.
+    EndSessions,
 }
 
 impl Action {
@@ -133,11 +139,14 @@ impl Action {
         Self::DemandSecondFactor,
         Self::GiveGrant,
         Self::EndGrant,
+        Self::BeginChain,
         Self::AddKey,
         Self::PromoteKey,
         Self::RetireKey,
         Self::ChangeRoot,
-        Self::BeginChain,
+        Self::AddToken,
+        Self::EndSession,
+        Self::EndSessions,
         Self::ReadAudit,
         Self::ReadReaders,
         Self::ArchiveAudit,
@@ -175,11 +184,14 @@ impl Action {
             Self::DemandSecondFactor => "demand_second_factor",
             Self::GiveGrant => "give_grant",
             Self::EndGrant => "end_grant",
+            Self::BeginChain => "begin_chain",
             Self::AddKey => "add_key",
             Self::PromoteKey => "promote_key",
             Self::RetireKey => "retire_key",
             Self::ChangeRoot => "change_root",
-            Self::BeginChain => "begin_chain",
+            Self::AddToken => "add_token",
+            Self::EndSession => "end_session",
+            Self::EndSessions => "end_sessions",
             Self::ReadAudit => "read_audit",
             Self::ReadReaders => "read_readers",
             Self::ArchiveAudit => "archive_audit",
@@ -223,7 +235,7 @@ pub struct Record<'a> {
     pub actor: &'a str,
     /// In which session; none on the command line.
     pub session_id: Option<&'a str>,
-    /// What that session is called; none but for a script's.
+    /// What that session is called; none but for a machine token.
     pub token: Option<&'a str>,
     /// What.
     pub action: Action,
@@ -295,10 +307,10 @@ impl<'a> Record<'a> {
         origin: &'a Origin,
     ) -> Self {
         Self {
-            token: allowed.principal().standing().token.as_deref(),
             permission: Some(allowed.permission()),
             grants: allowed.visibility().grant_ids().collect(),
             subjects: Vec::new(),
+            token: allowed.principal().token_name(),
             ..Self::of(allowed.account(), allowed.principal().session_id(), action, at, origin)
         }
     }

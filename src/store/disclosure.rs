@@ -1,26 +1,33 @@
 //! The one door through which pay leaves: a read and its audit record belong together.
 //!
-//! Rows are read first, and given only after the record of who saw whose has been committed
-//! durably; if it cannot be, nothing is given. In the transaction that writes the record, the
-//! session must still be alive and the org's `access_version` still the one under which the rows
-//! were read. If it is not, somebody's grants or team have changed meanwhile: what was read is
-//! thrown away, and the caller's grants of now are asked instead.
+//! Rows are read first, and given only after the record of who saw whose is durable; if it cannot be
+//! made so, nothing is given. The statement that writes the record does so only while the session is
+//! alive and the org's `access_version` still the one under which the rows were read. If it is not,
+//! somebody's grants or team have changed meanwhile: what was read is thrown away, and the caller's
+//! grants of now are asked instead.
+//!
+//! An answer that was given before may be given again from memory, where the same statement also
+//! finds that nothing of it has changed since: no rate, no person, no team.
 //!
 //! An answer of many rows is not held in memory. It is read twice from one snapshot: for the names
 //! that the record must hold, and then, once they are on record, for the rows themselves.
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use super::audit::{self, Action, Origin, Record};
+use super::audit::{Action, Origin, Record};
+use super::claim::{self, Claim};
 use super::pay::{Chunk, Cursor, PayQuery, Sink, Sort};
 use super::people::{self, Person};
 use super::rates::{self, Part, Rate};
+use super::recorder::Written;
 use super::sets::{Collector, Subjects};
-use super::{Db, StoreError, Tx, orgs, sessions};
-use crate::clock::Timestamp;
-use crate::domain::{Account, Money, Total, Username};
+use super::{Db, StoreError, Tx, orgs, proof};
+use crate::clock::{Day, Timestamp};
+use crate::domain::{Account, Money, OrgName, Total, Username};
 use crate::policy::{Allowed, Denied, Read};
 
 /// How many rows are read at a time.
@@ -64,17 +71,55 @@ pub struct Purpose<'a> {
     pub detail: Map<String, Value>,
 }
 
-/// Rows whose record is durable.
+/// What was asked for, of whom, and as what it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    org: OrgName,
+    /// Who asks; none where they see the whole org, and so what any other who does.
+    holder: Option<Username>,
+    today: Day,
+    query: PayQuery,
+    shape: String,
+}
+
+/// An answer that was given.
+#[derive(Debug)]
+pub(super) struct Kept {
+    text: Arc<[u8]>,
+    next: Option<Cursor>,
+    subjects: Subjects,
+    access_version: i64,
+    pay_version: i64,
+}
+
+/// How rows are shown, where the text may be kept and given again.
+pub struct Shape<'a> {
+    /// What tells this shape from all others.
+    pub name: String,
+    /// Writes the rows.
+    pub render: &'a (dyn Fn(&Chunk) -> Result<Vec<u8>, StoreError> + Sync),
+}
+
+/// What was asked for, whose record is durable.
 #[derive(Debug)]
 pub struct Disclosed {
-    /// All rows, or a page of them; none if there are too many to hold, and `rest` has them.
-    pub rows: Chunk,
+    /// The rows.
+    pub rows: Rows,
     /// Where the next page begins, if this one was limited and is not the last.
     pub next: Option<Cursor>,
-    /// The rows that are too many to hold.
-    pub rest: Option<Rest>,
     /// The number of the export, for an [`Action::ExportPay`].
     pub export: Option<i64>,
+}
+
+/// All rows, or a page of them.
+#[derive(Debug)]
+pub enum Rows {
+    /// As text, in the shape that was asked for.
+    Text(Arc<[u8]>),
+    /// As they are.
+    Chunk(Chunk),
+    /// Too many to hold.
+    Rest(Box<Rest>),
 }
 
 /// Rows that are on record and still to be read, from the snapshot in which they were found.
@@ -112,15 +157,47 @@ pub struct Sum {
     pub total: Total,
 }
 
-/// The pay of everybody whom the caller may see, as it was asked for.
+/// The pay of everybody whom the caller may see, as it was asked for; in a shape, as text, unless the
+/// rows are too many.
 pub async fn pay(
     db: &Db,
-    mut allowed: Allowed<Read>,
-    mut asked: PayQuery,
+    claim: Claim,
+    asked: PayQuery,
     purpose: &Purpose<'_>,
+    shape: Option<Shape<'_>>,
+) -> Result<Disclosed, Withheld> {
+    let mut allowed = claim.allowed();
+    let key = shape.as_ref().map(|shape| key(&allowed, &asked, shape));
+    if let Some(kept) = key.as_ref().and_then(|key| db.trail().answers.find(key)) {
+        match give_again(db, &allowed, &kept, purpose).await? {
+            Some(given) => return Ok(given),
+            None => allowed = Box::pin(claim::renew(db, &allowed, purpose.at)).await?,
+        }
+    }
+    // On the heap, so that an answer from memory does not move the room that this takes about.
+    Box::pin(read_and_give(db, allowed, asked, key, purpose, shape)).await
+}
+
+/// An answer as the database has it.
+async fn read_and_give(
+    db: &Db,
+    mut allowed: Allowed<Read>,
+    asked: PayQuery,
+    key: Option<Asked>,
+    purpose: &Purpose<'_>,
+    shape: Option<Shape<'_>>,
 ) -> Result<Disclosed, Withheld> {
     for _ in 0..ATTEMPTS {
-        find_cursor(db, &allowed, &mut asked).await?;
+        let mut asked = asked.clone();
+        if !find_cursor(db, &allowed, &mut asked).await? {
+            refuse(db, &mut allowed, purpose.at, Withheld::NoSuchCursor).await?;
+            continue;
+        }
+        // Before the rows: what is recorded between counts as later.
+        let pay_version = match &key {
+            Some(key) => pay_version(db, &key.org).await?,
+            None => 0,
+        };
         let (rows, next, large) = read(db, &allowed, &asked).await?;
         let mut snapshot = None;
         let subjects = if large {
@@ -129,15 +206,74 @@ pub async fn pay(
         } else {
             by_name(db, &allowed, rows.usernames()).await?
         };
-        match record(db, &allowed, subjects, purpose).await? {
-            Recorded::Durably(export) => {
-                let rest = snapshot.map(|snapshot| Rest { snapshot, allowed, asked });
-                return Ok(Disclosed { rows, next, rest, export });
+        let export = match record(db, &allowed, &subjects, None, purpose).await? {
+            Recorded::Durably(export) => export,
+            Recorded::Outdated => {
+                allowed = claim::renew(db, &allowed, purpose.at).await?;
+                continue;
             }
-            Recorded::Outdated(renewed) => allowed = renewed,
-        }
+        };
+        let rows = match (snapshot, &shape) {
+            (Some(snapshot), _) => Rows::Rest(Box::new(Rest { snapshot, allowed, asked })),
+            (None, None) => Rows::Chunk(rows),
+            (None, Some(shape)) => {
+                let text: Arc<[u8]> = (shape.render)(&rows)?.into();
+                if let Some(key) = key {
+                    let kept = Kept {
+                        text: Arc::clone(&text),
+                        next: next.clone(),
+                        subjects,
+                        access_version: allowed.visibility().version(),
+                        pay_version,
+                    };
+                    // About what the key and the rest of it weigh, beside the text.
+                    let weight = 1024 + text.len();
+                    db.trail().answers.keep(key, Arc::new(kept), weight);
+                }
+                Rows::Text(text)
+            }
+        };
+        return Ok(Disclosed { rows, next, export });
     }
     Err(Withheld::KeepsChanging)
+}
+
+fn key(allowed: &Allowed<Read>, asked: &PayQuery, shape: &Shape<'_>) -> Asked {
+    let (account, visibility) = (allowed.account(), allowed.visibility());
+    Asked {
+        org: account.org.clone(),
+        holder: (!visibility.whole_org()).then(|| account.username.clone()),
+        today: visibility.today(),
+        query: asked.clone(),
+        shape: shape.name.clone(),
+    }
+}
+
+async fn pay_version(db: &Db, org: &OrgName) -> Result<i64, StoreError> {
+    proof::pay_version(db.reader().await?.access(), org.as_str()).await
+}
+
+/// An answer as it was given before, if the caller's grants are still those of now, and nothing that
+/// it shows has changed.
+async fn give_again(
+    db: &Db,
+    allowed: &Allowed<Read>,
+    kept: &Kept,
+    purpose: &Purpose<'_>,
+) -> Result<Option<Disclosed>, Withheld> {
+    // The operator has no session, and so no proof that anything is still so.
+    if kept.access_version != allowed.visibility().version()
+        || allowed.principal().session_id().is_none()
+    {
+        return Ok(None);
+    }
+    match record(db, allowed, &kept.subjects, Some(kept.pay_version), purpose).await? {
+        Recorded::Durably(export) => {
+            let rows = Rows::Text(Arc::clone(&kept.text));
+            Ok(Some(Disclosed { rows, next: kept.next.clone(), export }))
+        }
+        Recorded::Outdated => Ok(None),
+    }
 }
 
 /// Whose rows a long answer gives.
@@ -213,10 +349,11 @@ impl Sink for People<'_> {
 /// their codes.
 pub async fn sums(
     db: &Db,
-    mut allowed: Allowed<Read>,
+    claim: Claim,
     asked: &PayQuery,
     purpose: &Purpose<'_>,
 ) -> Result<Vec<Sum>, Withheld> {
+    let mut allowed = claim.allowed();
     for _ in 0..ATTEMPTS {
         let mut totals = Totals::new(db, &allowed);
         let mut tx = db.snapshot().await?;
@@ -224,9 +361,9 @@ pub async fn sums(
         drop(tx);
         let Totals { people, sums } = totals;
         let subjects = people.finish().await?;
-        match record(db, &allowed, subjects, purpose).await? {
+        match record(db, &allowed, &subjects, None, purpose).await? {
             Recorded::Durably(_) => return Ok(sums.into_values().collect()),
-            Recorded::Outdated(renewed) => allowed = renewed,
+            Recorded::Outdated => allowed = claim::renew(db, &allowed, purpose.at).await?,
         }
     }
     Err(Withheld::KeepsChanging)
@@ -266,50 +403,72 @@ impl Sink for Totals<'_> {
 /// A person's pay with its history, as far as it was known at a time, if the caller may see it.
 pub async fn history(
     db: &Db,
-    mut allowed: Allowed<Read>,
+    claim: Claim,
     username: &Username,
     known_at: Timestamp,
     purpose: &Purpose<'_>,
 ) -> Result<History, Withheld> {
+    let mut allowed = claim.allowed();
     let account = Account::in_org(&allowed.account().org, username);
     for _ in 0..ATTEMPTS {
         let mut reader = db.reader().await?;
         let person = people::find_reached(reader.access(), &allowed, username).await?;
-        let person = person.filter(|person| person.is_employee).ok_or(Withheld::NoSuchPerson)?;
+        let Some(person) = person.filter(|person| person.is_employee) else {
+            drop(reader);
+            refuse(db, &mut allowed, purpose.at, Withheld::NoSuchPerson).await?;
+            continue;
+        };
         let rates = rates::history(reader.access(), &account, known_at).await?;
         let version = rates::count(reader.access(), &account).await?;
         drop(reader);
         let subjects = by_name(db, &allowed, std::iter::once(username.as_str())).await?;
-        match record(db, &allowed, subjects, purpose).await? {
+        match record(db, &allowed, &subjects, None, purpose).await? {
             Recorded::Durably(_) => return Ok(History { person, rates, version }),
-            Recorded::Outdated(renewed) => allowed = renewed,
+            Recorded::Outdated => allowed = claim::renew(db, &allowed, purpose.at).await?,
         }
     }
     Err(Withheld::KeepsChanging)
 }
 
+/// Says no, unless that was by grants of a while ago: then the caller is as they are now, and it is to be
+/// tried again.
+async fn refuse(
+    db: &Db,
+    allowed: &mut Allowed<Read>,
+    at: Timestamp,
+    no: Withheld,
+) -> Result<(), Withheld> {
+    let renewed = claim::renew(db, allowed, at).await?;
+    if renewed.visibility().version() == allowed.visibility().version() {
+        return Err(no);
+    }
+    *allowed = renewed;
+    Ok(())
+}
+
 /// Finds by what the cursor's row sorts, where the cursor does not say so. A row that the caller
-/// may not see is no cursor: its place among the others would tell of it.
+/// may not see is no cursor: its place among the others would tell of it. Gives whether it is one.
 async fn find_cursor(
     db: &Db,
     allowed: &Allowed<Read>,
     asked: &mut PayQuery,
-) -> Result<(), Withheld> {
+) -> Result<bool, Withheld> {
     let (Some(key), Some(after)) = (asked.sort.key(), &asked.after) else {
-        return Ok(());
+        return Ok(true);
     };
     if after.key.is_some() {
-        return Ok(());
+        return Ok(true);
     }
     let username = after.username.clone();
     let mut reader = db.reader().await?;
-    let person = people::find_reached(reader.access(), allowed, &username).await?;
-    person.ok_or(Withheld::NoSuchCursor)?;
+    if people::find_reached(reader.access(), allowed, &username).await?.is_none() {
+        return Ok(false);
+    }
     let account = Account::in_org(&allowed.account().org, &username);
     let found = rates::key_of(reader.access(), &account, asked, key).await?;
-    let key = Some(found.ok_or(Withheld::NoSuchCursor)?);
-    asked.after = Some(Cursor { username, key });
-    Ok(())
+    let is_found = found.is_some();
+    asked.after = Some(Cursor { username, key: found });
+    Ok(is_found)
 }
 
 /// The rows of a page, or of an answer that is not limited; and whether they are too many to hold.
@@ -363,37 +522,41 @@ async fn each_chunk(
 }
 
 enum Recorded {
-    /// Committed; with the number of the export.
+    /// Durably; with the number of the export.
     Durably(Option<i64>),
     /// Not, since the caller may do something else now.
-    Outdated(Allowed<Read>),
+    Outdated,
 }
 
+async fn next_export(db: &Db, org: &OrgName) -> Result<i64, StoreError> {
+    let mut tx = db.begin().await?;
+    let number = orgs::next_export(tx.access(), org).await?;
+    tx.commit().await?;
+    Ok(number)
+}
+
+/// Puts a read on record, if all that it rests on still holds.
 async fn record(
     db: &Db,
     allowed: &Allowed<Read>,
-    subjects: Subjects,
+    subjects: &Subjects,
+    pay_version: Option<i64>,
     purpose: &Purpose<'_>,
 ) -> Result<Recorded, Withheld> {
-    let account = allowed.account();
-    let mut tx = db.begin().await?;
-    // The operator's command line has no session, and may always do everything.
-    if let Some(session_id) = allowed.principal().session_id() {
-        let session = sessions::find_live(tx.access(), account, session_id, purpose.at).await?;
-        let standing = session.ok_or(Withheld::SessionEnded)?.standing;
-        if standing.version != allowed.visibility().version() {
-            return Ok(Recorded::Outdated(allowed.renew(standing)?));
-        }
-    }
     let mut record = Record::by(allowed, purpose.action, purpose.at, purpose.origin);
     record.detail.clone_from(&purpose.detail);
     let mut export = None;
     if purpose.action == Action::ExportPay {
-        let number = orgs::next_export(tx.access(), &account.org).await?;
+        // A number that is taken stays so if the record fails: numbers may have gaps, and no two
+        // exports one number.
+        let number = Box::pin(next_export(db, &allowed.account().org)).await?;
         record.detail.insert("export".into(), number.into());
         export = Some(number);
     }
-    audit::append_about(tx.access(), &record, &subjects).await?;
-    tx.commit().await?;
-    Ok(Recorded::Durably(export))
+    let prepared = record.prepare(subjects)?;
+    let proof = claim::proof(allowed, purpose.at, pay_version);
+    Ok(match db.trail().recorder.write(prepared, proof).await? {
+        Written::Durably => Recorded::Durably(export),
+        Written::Outdated => Recorded::Outdated,
+    })
 }

@@ -84,10 +84,29 @@ impl KeyRecord {
 
 /// The key that signs for a purpose at a time: the one that was promoted last.
 pub fn signer(keys: &[KeyRecord], purpose: Purpose, at: Timestamp) -> Option<&KeyRecord> {
-    keys.iter()
-        .filter(|key| key.purpose == purpose && key.is_active(at))
-        .filter(|key| key.signs_from.is_some_and(|from| from <= at))
-        .max_by_key(|key| key.signs_from)
+    promoted(keys, purpose, at)
+        .filter(|(from, _)| *from <= at)
+        .max_by_key(|(from, _)| *from)
+        .map(key)
+}
+
+/// The key that was promoted first of those that are active: the one that signs where a clock was
+/// set back to before any was promoted.
+pub fn first_signer(keys: &[KeyRecord], purpose: Purpose, at: Timestamp) -> Option<&KeyRecord> {
+    promoted(keys, purpose, at).min_by_key(|(from, _)| *from).map(key)
+}
+
+fn promoted(
+    keys: &[KeyRecord],
+    purpose: Purpose,
+    at: Timestamp,
+) -> impl Iterator<Item = (Timestamp, &KeyRecord)> {
+    let active = keys.iter().filter(move |key| key.purpose == purpose && key.is_active(at));
+    active.filter_map(|key| Some((key.signs_from?, key)))
+}
+
+fn key((_, key): (Timestamp, &KeyRecord)) -> &KeyRecord {
+    key
 }
 
 /// A key that is to be added.

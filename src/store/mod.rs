@@ -10,6 +10,7 @@ pub mod audit;
 mod begin_chain;
 pub mod chain;
 mod checker;
+mod claim;
 pub mod disclosure;
 pub mod factors;
 pub mod grants;
@@ -21,6 +22,7 @@ pub mod people;
 mod proof;
 pub mod rates;
 pub mod reading;
+mod recorder;
 pub mod sessions;
 mod sets;
 pub mod stored;
@@ -33,7 +35,9 @@ use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 
+pub use claim::{Bearer, Claim};
 pub use open::{OpenError, folder_of, inspect, sqlite_files};
 pub use sets::Subjects;
 pub use trail::Trail;
@@ -45,6 +49,12 @@ pub enum StoreError {
     /// The database did not answer, is full, or is locked: the same may work later.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// The record could not be written, for a reason that is on the log: the same may work later.
+    #[error("a record was not written: {0}")]
+    Unrecorded(String),
+    /// Too many records wait to be written.
+    #[error("too many records wait to be written")]
+    Full,
     /// A value that the schema should have kept out.
     #[error("the database holds an impossible value in {0}")]
     Impossible(&'static str),
@@ -53,7 +63,7 @@ pub enum StoreError {
 /// The database.
 #[derive(Clone, Debug)]
 pub enum Db {
-    /// An SQLite file. One connection writes, so that writers queue here and not on a lock.
+    /// An SQLite file. One writes at a time, so that writers queue here and not on a lock.
     Sqlite {
         /// Read from by many.
         readers: SqlitePool,
@@ -94,7 +104,10 @@ impl Db {
     /// write lock at once, since a reader that turns writer can only fail.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { writer, trail, .. } => {
+                let turn = trail.turn().await?;
+                Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, Some(turn))
+            }
             Self::Postgres { pool, .. } => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -104,15 +117,16 @@ impl Db {
     pub async fn snapshot(&self) -> Result<Tx, StoreError> {
         const REPEATABLE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         Ok(match self {
-            Self::Sqlite { snapshots, .. } => Tx::Sqlite(snapshots.begin().await?),
+            Self::Sqlite { snapshots, .. } => Tx::Sqlite(snapshots.begin().await?, None),
             Self::Postgres { snapshots, .. } => {
                 Tx::Postgres(snapshots.begin_with(REPEATABLE).await?)
             }
         })
     }
 
-    /// Closes every connection, after what is under way on it.
+    /// Closes every connection, after what is under way on it, and all that waits to be recorded.
     pub async fn close(&self) {
+        self.trail().recorder.stop().await;
         match self {
             Self::Sqlite { readers, writer, snapshots, .. } => {
                 snapshots.close().await;
@@ -149,8 +163,8 @@ impl Reader {
 /// A transaction that may write; dropped without [`Tx::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub enum Tx {
-    /// On SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
+    /// On SQLite, and, where it may write, the process's turn to do so.
+    Sqlite(Transaction<'static, Sqlite>, Option<OwnedSemaphorePermit>),
     /// On PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
 }
@@ -159,7 +173,7 @@ impl Tx {
     /// What data functions take.
     pub fn access(&mut self) -> Access<'_> {
         match self {
-            Self::Sqlite(transaction) => Access::Sqlite(transaction),
+            Self::Sqlite(transaction, _) => Access::Sqlite(transaction),
             Self::Postgres(transaction) => Access::Postgres(transaction),
         }
     }
@@ -167,7 +181,7 @@ impl Tx {
     /// Makes it durable: when this returns, the changes survive a loss of power.
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Sqlite(transaction, _turn) => transaction.commit().await?,
             Self::Postgres(transaction) => transaction.commit().await?,
         }
         Ok(())

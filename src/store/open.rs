@@ -3,7 +3,6 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -13,7 +12,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use super::{Db, StoreError, begin_chain, on, statements};
+use super::recorder::Place;
+use super::{Db, StoreError, Trail, begin_chain, on, statements};
 use crate::config::Database;
 
 pub mod inspect;
@@ -112,6 +112,7 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
     drop(one_at_a_time);
     // The migrations may have found nothing to do: a file that cannot be written shows here.
     writer.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
+    let trail = Trail::start(Place::Sqlite(options.clone()));
     let options = options.pragma("query_only", "ON");
     let readers = SqlitePoolOptions::new()
         .max_connections(8)
@@ -124,7 +125,7 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .connect_lazy_with(options);
-    let db = Db::Sqlite { readers, writer, snapshots, trail: Arc::default() };
+    let db = Db::Sqlite { readers, writer, snapshots, trail };
     begin_chain::begin(&db).await.map_err(Fault::of)?;
     Ok(db)
 }
@@ -209,20 +210,13 @@ async fn open_postgres(url: &str) -> Result<Db, Fault> {
     let snapshots = PgPoolOptions::new()
         .max_connections(LONG_READS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options);
-    let db = Db::Postgres { pool, snapshots, trail: Arc::default() };
+        .connect_lazy_with(options.clone());
+    let db = Db::Postgres { pool, snapshots, trail: Trail::start(Place::Postgres(options)) };
     begin_chain::begin(&db).await.map_err(Fault::of)?;
     Ok(db)
 }
 
 impl Fault {
-    fn of(error: StoreError) -> Self {
-        match error {
-            StoreError::Database(error) => Self::Sql(error),
-            StoreError::Impossible(what) => Self::Damaged(format!("an impossible value in {what}")),
-        }
-    }
-
     fn with(&self, database: &Database) -> OpenError {
         let place = match database {
             Database::Sqlite(path) => format!("the database {}", path.display()),
@@ -230,6 +224,13 @@ impl Fault {
             Database::Postgres(_) => "the PostgreSQL database".to_owned(),
         };
         OpenError { place, problem: self.problem() }
+    }
+
+    fn of(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(error) => Self::Sql(error),
+            other => Self::Damaged(other.to_string()),
+        }
     }
 
     /// What is wrong and what to do, without the URL, which may hold a password.

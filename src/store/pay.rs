@@ -6,7 +6,7 @@ use crate::clock::{Day, Timestamp};
 use crate::domain::{Money, Username};
 
 /// By what rows are sorted; always by user name after that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Sort {
     /// The user name.
     #[default]
@@ -40,7 +40,7 @@ impl Sort {
 }
 
 /// The last row of a page: the next one begins after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// Whose row it is.
     pub username: Username,
@@ -49,7 +49,7 @@ pub struct Cursor {
 }
 
 /// Which rows, in which order, as of when.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PayQuery {
     /// Of which people.
     pub filter: Filter,

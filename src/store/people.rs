@@ -105,7 +105,7 @@ impl Row {
 }
 
 /// Which people to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// A part of their user name or full name; ASCII letters in any case.
     pub q: Option<String>,

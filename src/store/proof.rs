@@ -14,18 +14,15 @@ macro_rules! fallen {
         concat!(
             "(SELECT CAST(p.key AS BIGINT) AS position FROM json_each(CAST(",
             $proofs,
-            " AS TEXT)) p WHERE NOT EXISTS (\
-                SELECT 1 FROM sessions s \
-                  JOIN users u ON u.org = s.org AND u.username = s.username \
-                  JOIN orgs o ON o.org = s.org \
-                  JOIN pay_versions v ON v.org = s.org \
-                 WHERE s.org = json_extract(p.value, '$[0]') \
-                   AND s.session_id = json_extract(p.value, '$[1]') \
-                   AND s.username = json_extract(p.value, '$[2]') \
-                   AND s.ended_at IS NULL \
-                   AND s.expires_at > CAST(json_extract(p.value, '$[3]') AS BIGINT) \
-                   AND u.disabled_at IS NULL \
-                   AND o.access_version = CAST(json_extract(p.value, '$[4]') AS BIGINT) \
+            " AS TEXT)) p WHERE NOT EXISTS (SELECT 1 ",
+            $crate::store::sessions::alive!(from),
+            " JOIN pay_versions v ON v.org = s.org ",
+            $crate::store::sessions::alive!(
+                where "json_extract(p.value, '$[0]')", "json_extract(p.value, '$[1]')",
+                "json_extract(p.value, '$[2]')",
+                "CAST(json_extract(p.value, '$[3]') AS BIGINT)"
+            ),
+            " AND o.access_version = CAST(json_extract(p.value, '$[4]') AS BIGINT) \
                    AND CAST(json_extract(p.value, '$[5]') AS BIGINT) IN (-1, v.version))) f"
         )
     };
@@ -39,7 +36,7 @@ statements! {
 
 /// That a session is alive at a time, its user not disabled, and what they may do in the org as it
 /// was; and, where an answer was kept in memory, that it is what would be answered now.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Proof(String, String, String, i64, i64, i64);
 
 impl Proof {
@@ -54,10 +51,22 @@ impl Proof {
     }
 }
 
+impl Proof {
+    /// What it says, whenever.
+    pub(super) fn what(&self) -> (&str, &str, &str, i64, i64) {
+        let Self(org, session_id, username, _, access_version, pay_version) = self;
+        (org, session_id, username, *access_version, *pay_version)
+    }
+
+    /// Makes it say the same of the later of two times: a session that is alive then was before.
+    pub(super) fn at_latest(&mut self, other: &Self) {
+        self.3 = self.3.max(other.3);
+    }
+}
+
 /// Proofs as the statements take them.
-pub(super) fn json<'a>(proofs: impl Iterator<Item = &'a Proof>) -> Result<String, StoreError> {
-    let proofs: Vec<&Proof> = proofs.collect();
-    serde_json::to_string(&proofs).map_err(|_| StoreError::Impossible("a proof"))
+pub(super) fn json(proofs: &[Proof]) -> Result<String, StoreError> {
+    serde_json::to_string(proofs).map_err(|_| StoreError::Impossible("a proof"))
 }
 
 /// The positions of those that do not hold.

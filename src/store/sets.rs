@@ -2,7 +2,7 @@
 //! that the record of a further look at the same people costs a number.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::chain::{Cutter, Hash, Set};
 use super::{Access, Db, StoreError, execute, on, statements};
@@ -23,7 +23,7 @@ const REMEMBERED: usize = 1 << 16;
 /// names them.
 #[derive(Clone, Debug, Default)]
 pub struct Subjects {
-    sets: Vec<Known>,
+    sets: Arc<[Known]>,
 }
 
 /// A set that the database holds.
@@ -162,7 +162,7 @@ pub(super) async fn of_names(
     for set in &cut {
         sets.push(ensure(access.reborrow(), org, set).await?);
     }
-    Ok(Subjects { sets })
+    Ok(Subjects { sets: sets.into() })
 }
 
 /// Adds a set, unless it is there.

@@ -91,6 +91,29 @@ fn only_policy_makes_the_proof() {
     }
 }
 
+/// What reads amounts is called by the one door alone, which opens a claim only there.
+#[test]
+fn only_the_door_reads_amounts_and_opens_a_claim() {
+    let mut doors = 0;
+    for (path, text) in files("src") {
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let is_door = path == Path::new("store/disclosure.rs");
+        for reader in [
+            "rates::page(",
+            "rates::scan(",
+            "rates::all_by_key(",
+            "rates::history(",
+            "claim.allowed()",
+        ] {
+            doors += usize::from(is_door && text.contains(reader));
+            assert!(is_door || !text.contains(reader), "{}: {reader}", path.display());
+        }
+        let reads = text.contains("amount_minor") && text.contains("SELECT");
+        assert!(!reads || path == Path::new("store/rates.rs"), "{}", path.display());
+    }
+    assert_eq!(doors, 5, "the door has changed: so must this test");
+}
+
 #[test]
 fn r100_only_the_store_speaks_sql_and_only_in_constants() {
     for (path, text) in files("src") {

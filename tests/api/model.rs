@@ -354,6 +354,15 @@ async fn on_record(app: &TestApp, answer: &Answer) -> Vec<String> {
     let sql = format!("SELECT subjects FROM audit WHERE request_id = '{id}'");
     let subjects = app.database.texts(&sql).await;
     assert_eq!(subjects.len(), 1, "{answer:?}");
+    // Whom the index finds in that record, which answers who has seen somebody, are just these.
+    let sql = format!(
+        "SELECT m.username FROM audit_records r \
+           JOIN audit_subjects s ON s.record_id = r.record_id \
+           JOIN audit_set_members m ON m.set_no = s.set_no AND m.org = r.org \
+          WHERE r.request_id = '{id}' ORDER BY m.username"
+    );
+    let found = app.database.texts(&sql).await;
+    assert_eq!(serde_json::json!(found).to_string(), subjects[0], "{answer:?}");
     serde_json::from_str(&subjects[0]).unwrap()
 }
 

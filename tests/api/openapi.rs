@@ -159,6 +159,10 @@ async fn r25_a_character_that_no_text_has_is_no_failure_of_the_database() {
         (404, root.get("/pay/%00")),
         (404, root.get("/users/%00/grants")),
         (404, root.delete("/users/jdoe/grants/a%00b")),
+        (404, root.delete("/me/sessions/a%00b")),
+        (404, root.delete("/users/jdoe/sessions/a%00b")),
+        (400, root.get("/me/sessions?after=%00")),
+        (400, root.post("/me/tokens").json(body("name"))),
         (400, root.post("/users").json(body("username"))),
         (400, root.post("/users/jdoe/grants").json(body("reason"))),
         (400, root.post("/pay/jdoe").field("If-Match", "*").json(body("note"))),
@@ -277,6 +281,20 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     story.get("/org", "/org").await;
     let org = root.ask(Method::Patch, "/org").json("{\"second_factor\":false}");
     story.tell(Method::Patch, "/org", org, 200).await;
+    let token = json!({ "name": "ci", "until": "2026-12-31", "perms": ["read"] });
+    let made = story.tell(Method::Post, "/me/tokens", post("/me/tokens", token), 201).await;
+    story.get("/me/sessions", "/me/sessions?limit=1").await;
+    let end = root.delete(made.field("Location").unwrap());
+    story.tell(Method::Delete, "/me/sessions/{id}", end, 204).await;
+    let other = app.user("root").await;
+    let everywhere = other.delete("/me/sessions");
+    let theirs = "/users/{name}/sessions";
+    story.get(theirs, "/users/root/sessions").await;
+    let id = crate::sessions::id_of(&app.user("root").await);
+    let end = root.delete(&format!("/users/root/sessions/{id}"));
+    story.tell(Method::Delete, "/users/{name}/sessions/{id}", end, 204).await;
+    let end = root.delete("/users/ann/sessions");
+    story.tell(Method::Delete, theirs, end, 204).await;
 
     let rate = json!({ "effective_from": "2026-01-01", "amount": "3000", "currency": "USD" });
     let record = post("/pay/ann", rate).field("If-Match", "*");
@@ -294,6 +312,7 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     story.tell(Method::Get, "/audit", csv, 200).await;
     story.get("/pay/{name}/readers", "/pay/ann/readers?limit=1").await;
 
+    story.tell(Method::Delete, "/me/sessions", everywhere, 204).await;
     second_factor(&mut story, &app).await;
 
     let login = json!({ "username": "jim", "password": "ahoy" }).to_string();
@@ -301,7 +320,7 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     story.tell(Method::Post, "/jwt", login(), 200).await;
     let as_json = login().field("Accept", "application/json");
     story.tell(Method::Post, "/jwt", as_json, 200).await;
-    let change = json!({ "old": "ahoy", "new": "purple otters play violins" });
+    let change = json!({ "old": "a sentence of words", "new": "purple otters play violins" });
     let change = root.put("/me/password").json(change.to_string());
     story.tell(Method::Put, "/me/password", change, 204).await;
     story.tell(Method::Delete, "/jwt", root.delete("/jwt"), 204).await;

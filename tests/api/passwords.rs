@@ -70,11 +70,16 @@ async fn r42_a_change_needs_the_old_password_and_ends_every_other_session_and_to
 async fn r42_a_wrong_old_password_changes_nothing_whatever_the_new_one_is() {
     let app = org().await;
     let (ann, elsewhere) = (app.user("acme/ann").await, app.user("acme/ann").await);
-    for old in ["wrong", "", "Ahoy", "ahoy ", "aho", &"x".repeat(1024)] {
+    for old in ["wrong", "", "Ahoy", "ahoy ", &"x".repeat(1024)] {
         let refused = ann.change_password(old, NEW).await;
         assert_eq!(refused.status, 403, "{old}: {refused:?}");
         assert_eq!(refused.json()["detail"], json!("the old password is wrong"), "{old}");
     }
+    let throttled = ann.change_password("wrong", NEW).await;
+    assert_eq!(throttled.status, 429, "a page that was left open is no place to guess");
+    assert!(throttled.field("Retry-After").is_some());
+    assert_eq!(ann.change_password(PASSWORD, NEW).await.status, 429);
+    app.database.execute("DELETE FROM attempts").await;
     for new in ["short", PASSWORD] {
         let (right, wrong) =
             (ann.change_password(PASSWORD, new).await, ann.change_password("wrong", new).await);
@@ -154,6 +159,7 @@ async fn r41_a_password_is_compared_whole_in_one_normal_form() {
         &long.to_lowercase(),
     ] {
         assert_eq!(app.anonymous().log_in("acme/ann", other).await.status, 401, "{other}");
+        app.database.execute("DELETE FROM attempts").await;
     }
     // The old one in the other form, and a new one that differs from it only by that.
     let two = long.replace('ü', "u\u{308}");

@@ -10,8 +10,14 @@ use crate::support::app::{Actor, Answer, TestApp};
 
 /// Changes that need a token and no recent sign-in: reading by POST, signing out, recording pay,
 /// and ending what could be misused.
-const NEEDS_NO_RECENT_SIGN_IN: &[(&str, &str)] =
-    &[("POST", "/bearer"), ("DELETE", "/jwt"), ("POST", "/pay"), ("POST", "/pay/{name}")];
+const NEEDS_NO_RECENT_SIGN_IN: &[(&str, &str)] = &[
+    ("POST", "/bearer"),
+    ("DELETE", "/jwt"),
+    ("POST", "/pay"),
+    ("POST", "/pay/{name}"),
+    ("DELETE", "/me/sessions"),
+    ("DELETE", "/me/sessions/{id}"),
+];
 
 async fn manager(app: &TestApp) -> Actor<'_> {
     app.add_org("acme").await;

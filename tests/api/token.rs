@@ -277,6 +277,20 @@ async fn r19a_a_token_is_short_and_says_nothing_of_pay() {
 }
 
 #[tokio::test]
+async fn r19c_every_token_has_an_id_of_128_random_bits() {
+    let app = TestApp::new().await;
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        let claims: Value =
+            serde_json::from_str(&Jwt::of_demo_user(&app).await.claims_text()).unwrap();
+        let id = claims["jti"].as_str().unwrap().to_owned();
+        assert!(id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()), "{id}");
+        ids.insert(id);
+    }
+    assert_eq!(ids.len(), 8);
+}
+
+#[tokio::test]
 async fn r2_every_cause_has_the_same_answer() {
     let app = TestApp::new().await;
     let jwt = Jwt::of_demo_user(&app).await;

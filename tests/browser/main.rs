@@ -18,4 +18,5 @@ mod page;
 mod readers;
 mod safety;
 mod session;
+mod sessions;
 mod table;

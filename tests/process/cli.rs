@@ -5,6 +5,7 @@ mod passwords;
 mod pay;
 mod people;
 mod second_factor;
+mod sessions;
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -124,6 +125,8 @@ async fn help_says_what_there_is_and_a_wrong_word_is_a_usage_error() {
         "grant",
         "key",
         "pay",
+        "session",
+        "token",
         "explain",
         "--version",
         "Exit codes",

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::left_out;
 use crate::startup::refused;
+use crate::support::chain::verify;
 use crate::support::database::{TestDatabase, is_postgres};
 use crate::support::server::{Server, command};
 
@@ -107,4 +108,5 @@ async fn r102_when_the_disk_fills_up_nothing_is_given_until_there_is_room() {
     let reads = "SELECT COUNT(*) FROM audit WHERE action = 'list_pay'";
     assert_eq!(server.database.number(reads).await, given + 1);
     assert_eq!(server.database.texts("PRAGMA integrity_check").await, ["ok"]);
+    verify(&server.database).await;
 }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::left_out;
+use crate::support::chain::verify;
 use crate::support::database::is_postgres;
 use crate::support::server::{Answer, Server};
 
@@ -74,6 +75,7 @@ async fn r64_r102_kill_9_loses_no_acknowledged_write_twenty_times() {
     let logins = server.database.number("SELECT COUNT(*) FROM audit WHERE action = 'log_in'").await;
     let sessions = server.database.number("SELECT COUNT(*) FROM sessions").await;
     assert_eq!(logins, sessions, "a login and its record are one");
+    verify(&server.database).await;
     if !is_postgres() {
         assert_eq!(server.database.texts("PRAGMA integrity_check").await, ["ok"]);
     }
@@ -138,4 +140,5 @@ async fn r102_while_another_process_holds_the_lock_nothing_is_given() {
     assert!(!answer.body.contains('$'));
     lock.execute("ROLLBACK").await.unwrap();
     assert_eq!(server.read_pay(&token).status, 200, "it recovers by itself");
+    verify(&server.database).await;
 }

@@ -266,6 +266,11 @@ impl<'a> Actor<'a> {
         self.token.as_deref().unwrap()
     }
 
+    /// Whoever bears this token instead.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
     /// A request, with a `Host` field as every real one has.
     pub fn ask(&self, method: Method, path: &str) -> Ask<'a> {
         let ask = Ask {

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod authenticator;
+pub mod chain;
 pub mod database;
 pub mod openapi;
 pub mod server;

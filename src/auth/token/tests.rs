@@ -23,8 +23,10 @@ fn tokens() -> [String; 2] {
         org: OrgName::parse("twilio").unwrap(),
         username: Username::parse("ann").unwrap(),
     };
-    keys()
-        .map(|key| issue(&key, &settings(), &account, "session", vec!["read".into()], NOW).unwrap())
+    keys().map(|key| {
+        let perms = vec!["read".into()];
+        issue(&key, &settings(), &account, "session", perms, NOW, settings().ttl).unwrap()
+    })
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::domain::{OrgName, TeamName};
 use crate::policy::Read;
 use crate::service::export::{Field, Format, Renderer};
 use crate::service::{asked, payroll};
+use crate::store::StoreError;
+use crate::store::disclosure::Rows;
 use crate::store::pay::{Chunk, PayQuery, Sink, Sort};
 use crate::store::people::Filter;
 
@@ -62,16 +64,18 @@ pub(super) async fn run(wanted: Export, operator: &Operator<'_>) -> Result<(), F
     let as_of = asked.as_of;
 
     let allowed = operator.allow::<Read>(org).await?;
-    let found = payroll::list(operator.act, allowed, asked, &names, true).await?;
+    let found = payroll::list(operator.act, allowed.into(), asked, &names, true, None).await?;
     let mut output = Output { renderer: Renderer::new(format, fields), rows: 0, ended: None };
     output.put(output.renderer.head());
-    let read = match found.rest {
-        Some(rest) if output.ended.is_none() => rest.send_to(&mut output).await,
-        Some(_) => Ok(()),
-        None => {
-            output.take(found.rows).await;
+    let read = match found.rows {
+        Rows::Rest(rest) if output.ended.is_none() => rest.send_to(&mut output).await,
+        Rows::Rest(_) => Ok(()),
+        Rows::Chunk(rows) => {
+            output.take(rows).await;
             Ok(())
         }
+        // Only where a shape is asked for.
+        Rows::Text(_) => Err(StoreError::Impossible("rows as text")),
     };
     if let Err(error) = read {
         output.put(output.renderer.broken().to_vec());

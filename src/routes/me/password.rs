@@ -31,7 +31,7 @@ struct PasswordChange {
 #[utoipa::path(
     put, path = "/me/password", tag = "sessions", security(("bearer" = [])),
     request_body = PasswordChange,
-    responses((status = 204, description = "It is changed"))
+    responses((status = 204, description = "It is changed"), (status = 429))
 )]
 #[rocket::put("/me/password", data = "<object>")]
 pub(in crate::routes) async fn change_password(

@@ -1,0 +1,275 @@
+//! Puts reads on record: one task for each process takes all records that wait, writes them by one
+//! statement, which is one durable commit, and tells all who wait. With nothing waiting it writes at
+//! once; while it writes, the next batch gathers.
+//!
+//! Whatever fails, those of that batch are told so and get nothing, and the next batch is tried on a
+//! new connection. So a full disk, a lock or a lost connection needs nobody's help afterwards.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Error as SqlError};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+
+use super::audit::{self, Prepared};
+use super::chain::Head;
+use super::proof::{self, Proof};
+use super::trail::take_turn;
+use super::{Access, StoreError};
+
+/// How many records may wait.
+const QUEUE: usize = 1024;
+/// How many are written at once.
+const BATCH: usize = 256;
+/// How often a batch is tried that something came in between of.
+const ATTEMPTS: usize = 8;
+/// How long writing a batch may take, a lock that another process holds included.
+const LONGEST: Duration = Duration::from_secs(15);
+/// How long somebody waits for their record.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where records are written to.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Sqlite(SqliteConnectOptions),
+    Postgres(PgConnectOptions),
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is durable, and what it proves held when it was written.
+    Durably,
+    /// It was not written, since what it should prove does not hold.
+    Outdated,
+}
+
+struct Job {
+    record: Prepared,
+    proof: Option<Proof>,
+    answer: oneshot::Sender<Result<Written, StoreError>>,
+}
+
+enum Message {
+    Write(Job),
+    Stop(oneshot::Sender<()>),
+}
+
+/// The way to the recorder.
+#[derive(Clone, Debug)]
+pub(super) struct Recorder(mpsc::Sender<Message>);
+
+impl Recorder {
+    /// Starts the task, which ends when nobody can send to it any more.
+    pub(super) fn start(place: Place, turn: Arc<Semaphore>) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let receiver = Arc::new(Mutex::new(receiver));
+        tokio::spawn(async move {
+            loop {
+                let writer = Writer { place: place.clone(), turn: Arc::clone(&turn), open: None };
+                let task = tokio::spawn(run(Arc::clone(&receiver), writer));
+                match task.await {
+                    Err(error) if error.is_panic() => {
+                        // Those whose records it had are told by their channels' ends.
+                        tracing::error!("the recorder failed and is started again");
+                    }
+                    _ => return,
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    /// Writes a record, if what it proves holds. When this says so, it is durable.
+    pub(super) async fn write(
+        &self,
+        record: Prepared,
+        proof: Option<Proof>,
+    ) -> Result<Written, StoreError> {
+        let (answer, written) = oneshot::channel();
+        self.0.try_send(Message::Write(Job { record, proof, answer })).map_err(
+            |error| match error {
+                TrySendError::Full(_) => StoreError::Full,
+                TrySendError::Closed(_) => {
+                    StoreError::Unrecorded("the recorder has stopped".into())
+                }
+            },
+        )?;
+        match tokio::time::timeout(PATIENCE, written).await {
+            Ok(Ok(written)) => written,
+            Ok(Err(_)) => Err(StoreError::Unrecorded("the recorder failed".into())),
+            Err(_) => Err(StoreError::Unrecorded("the recorder is slow".into())),
+        }
+    }
+
+    /// Ends the recorder, after it has written all that waits.
+    pub(super) async fn stop(&self) {
+        let (stopped, wait) = oneshot::channel();
+        if self.0.send(Message::Stop(stopped)).await.is_ok() {
+            // It has ended either way.
+            let _ = wait.await;
+        }
+    }
+}
+
+async fn run(receiver: Arc<Mutex<mpsc::Receiver<Message>>>, mut writer: Writer) {
+    let mut receiver = receiver.lock().await;
+    let (mut messages, mut stopped) = (Vec::with_capacity(BATCH), Vec::new());
+    while receiver.recv_many(&mut messages, BATCH).await > 0 {
+        let mut jobs = Vec::with_capacity(messages.len());
+        for message in messages.drain(..) {
+            match message {
+                Message::Write(job) => jobs.push(job),
+                Message::Stop(answer) => {
+                    receiver.close();
+                    stopped.push(answer);
+                }
+            }
+        }
+        // Nobody would get the rows of those who no longer wait.
+        jobs.retain(|job| !job.answer.is_closed());
+        writer.write(jobs).await;
+    }
+    drop(writer);
+    // Whoever waits may have gone.
+    for answer in stopped {
+        let _ = answer.send(());
+    }
+}
+
+struct Writer {
+    place: Place,
+    turn: Arc<Semaphore>,
+    open: Option<Open>,
+}
+
+/// A connection, and where the chain ends that it writes to.
+struct Open {
+    connection: Connection,
+    head: Head,
+}
+
+enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Connection {
+    fn access(&mut self) -> Access<'_> {
+        match self {
+            Self::Sqlite(connection) => Access::Sqlite(connection),
+            Self::Postgres(connection) => Access::Postgres(connection),
+        }
+    }
+}
+
+enum Attempt {
+    Written,
+    /// The jobs at these positions prove what does not hold.
+    Fallen(HashSet<usize>),
+    /// Somebody else has written to the chain: where it ends now is known.
+    Moved,
+}
+
+impl Writer {
+    async fn write(&mut self, mut jobs: Vec<Job>) {
+        for _ in 0..ATTEMPTS {
+            if jobs.is_empty() {
+                return;
+            }
+            let tried = tokio::time::timeout(LONGEST, self.attempt(&jobs)).await;
+            match tried.unwrap_or_else(|_| Err(StoreError::Unrecorded("no answer in time".into())))
+            {
+                Ok(Attempt::Written) => return tell(jobs, || Ok(Written::Durably)),
+                Ok(Attempt::Moved) => {}
+                Ok(Attempt::Fallen(fallen)) => {
+                    let mut position = 0..;
+                    let is_fallen =
+                        |_: &mut Job| position.next().is_some_and(|n| fallen.contains(&n));
+                    tell(jobs.extract_if(.., is_fallen).collect(), || Ok(Written::Outdated));
+                }
+                // Another process was quicker, and this one waited for it.
+                Err(StoreError::Database(error)) if is_conflict(&error) => self.open = None,
+                Err(error) => {
+                    tracing::error!(%error, records = jobs.len(), "records could not be written");
+                    self.open = None;
+                    let error = error.to_string();
+                    return tell(jobs, || Err(StoreError::Unrecorded(error.clone())));
+                }
+            }
+        }
+        tell(jobs, || Err(StoreError::Unrecorded("others kept writing to the chain".into())));
+    }
+
+    async fn attempt(&mut self, jobs: &[Job]) -> Result<Attempt, StoreError> {
+        let _turn = match self.place {
+            Place::Sqlite(_) => Some(take_turn(&self.turn).await?),
+            Place::Postgres(_) => None,
+        };
+        let (proofs, provers) = proofs(jobs);
+        let proofs = proof::json(&proofs)?;
+        // Taken out, and so gone if this is given up halfway.
+        let Open { mut connection, head } = match self.open.take() {
+            Some(open) => open,
+            None => connect(&self.place).await?,
+        };
+        let (rows, end) = audit::link(head, jobs.iter().map(|job| &job.record));
+        let written = audit::append_linked(connection.access(), head, &rows, &proofs).await?;
+        if usize::try_from(written) == Ok(jobs.len()) {
+            self.open = Some(Open { connection, head: end });
+            return Ok(Attempt::Written);
+        }
+        let fallen = proof::find_fallen(connection.access(), &proofs).await?;
+        let head = audit::take_chain_for_reads(connection.access()).await?;
+        self.open = Some(Open { connection, head });
+        if fallen.is_empty() {
+            return Ok(Attempt::Moved);
+        }
+        let fallen = fallen.into_iter().filter_map(|n| provers.get(usize::try_from(n).ok()?));
+        Ok(Attempt::Fallen(fallen.flatten().copied().collect()))
+    }
+}
+
+/// What the jobs must prove, each once, at the latest of their times; and for each who must.
+fn proofs(jobs: &[Job]) -> (Vec<Proof>, Vec<Vec<usize>>) {
+    let (mut proofs, mut provers): (Vec<Proof>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
+    let mut known = HashMap::new();
+    for (position, job) in jobs.iter().enumerate() {
+        let Some(proof) = &job.proof else { continue };
+        let at = *known.entry(proof.what()).or_insert(proofs.len());
+        match (proofs.get_mut(at), provers.get_mut(at)) {
+            (Some(same), Some(who)) => {
+                same.at_latest(proof);
+                who.push(position);
+            }
+            _ => {
+                proofs.push(proof.clone());
+                provers.push(vec![position]);
+            }
+        }
+    }
+    (proofs, provers)
+}
+
+fn tell(jobs: Vec<Job>, what: impl Fn() -> Result<Written, StoreError>) {
+    // Whoever waits may have gone.
+    jobs.into_iter().for_each(|job| drop(job.answer.send(what())));
+}
+
+async fn connect(place: &Place) -> Result<Open, StoreError> {
+    let mut connection = match place {
+        Place::Sqlite(options) => Connection::Sqlite(options.connect().await?),
+        Place::Postgres(options) => Connection::Postgres(options.connect().await?),
+    };
+    let head = audit::take_chain_for_reads(connection.access()).await?;
+    Ok(Open { connection, head })
+}
+
+/// What the trigger of a chain says to whoever comes second (a serialisation failure).
+fn is_conflict(error: &SqlError) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40001")
+}

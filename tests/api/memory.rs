@@ -1,0 +1,174 @@
+//! An answer from memory is the answer of now, whoever changed what: each of these changes comes from
+//! outside of Stipend, as from another node or a shell.
+
+use crate::support::app::{Actor, TestApp};
+
+const BOTH: &str = "jdoe 2000.00 mturner 2500.00";
+
+/// The rows of `/bearer` as `name amount`, each asked for in one way that is kept.
+async fn rows(caller: &Actor<'_>) -> String {
+    let answer = caller.get("/bearer?fields=username,amount").send().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let rows = answer.json();
+    let row = |row: &serde_json::Value| {
+        format!("{} {}", row["username"].as_str().unwrap(), row["amount"].as_str().unwrap())
+    };
+    rows.as_array().unwrap().iter().map(row).collect::<Vec<_>>().join(" ")
+}
+
+/// Asked for until it comes from memory, if it ever does.
+async fn remembered(caller: &Actor<'_>) {
+    for _ in 0..3 {
+        assert_eq!(rows(caller).await, BOTH);
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_pay_or_people_shows_in_the_very_next_answer() {
+    for (change, then) in [
+        (
+            "INSERT INTO rates (org, username, effective_from, revision, amount_minor, currency, note, \
+                                recorded_by, recorded_at) \
+             VALUES ('twilio', 'jdoe', '2026-01-01', 1, 300000, 'USD', '', 'x', 0)",
+            "jdoe 3000.00 mturner 2500.00",
+        ),
+        (
+            "INSERT INTO employees (org, username, full_name, created_at) VALUES ('twilio', 'new', 'N', 0); \
+             INSERT INTO rates (org, username, effective_from, revision, amount_minor, currency, note, \
+                                recorded_by, recorded_at) \
+             VALUES ('twilio', 'new', '2026-01-01', 1, 100, 'USD', '', 'x', 0)",
+            "jdoe 2000.00 mturner 2500.00 new 1.00",
+        ),
+    ] {
+        let app = TestApp::new().await;
+        let caller = app.demo_user().await;
+        remembered(&caller).await;
+        app.database.execute(change).await;
+        assert_eq!(rows(&caller).await, then, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_name_or_team_shows_in_the_very_next_answer() {
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    let named = async || caller.get("/bearer?fields=name,team").send().await.text().to_owned();
+    for _ in 0..3 {
+        assert!(named().await.contains(r#"{"name":"jdoe","team":null}"#));
+    }
+    app.database.execute("UPDATE employees SET full_name = 'J. Doe' WHERE username = 'jdoe'").await;
+    assert!(named().await.contains(r#"{"name":"J. Doe","team":null}"#));
+    named().await;
+    app.database.execute("UPDATE employees SET team = 'ops' WHERE username = 'jdoe'").await;
+    assert!(named().await.contains(r#"{"name":"J. Doe","team":"ops"}"#));
+}
+
+#[tokio::test]
+async fn what_ended_gives_nothing_from_memory() {
+    for (change, status) in [
+        ("UPDATE sessions SET ended_at = 1", 401),
+        ("UPDATE sessions SET expires_at = 1", 401),
+        ("UPDATE users SET disabled_at = 1", 401),
+        ("UPDATE grants SET ended_at = 1, ended_by = 'x'", 403),
+        ("UPDATE users SET password_expires_at = 1", 403),
+    ] {
+        let app = TestApp::new().await;
+        let caller = app.demo_user().await;
+        remembered(&caller).await;
+        app.database.execute(change).await;
+        let records = "SELECT COUNT(*) FROM audit";
+        let before = app.database.number(records).await;
+        // The same again, something else, something wrong, and somebody who does not exist: nobody
+        // learns more than that they may not ask.
+        for path in
+            ["/bearer?fields=username,amount", "/bearer", "/pay", "/bearer?limit=x", "/pay/nobody"]
+        {
+            let answer = caller.get(path).send().await;
+            assert_eq!(answer.status, status, "{change} {path}: {answer:?}");
+        }
+        assert_eq!(app.database.number(records).await, before, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_of_less_gives_less_from_the_very_next_answer_on() {
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    remembered(&caller).await;
+    app.database
+        .execute(
+            "UPDATE grants SET reach_kind = 'user', reach_name = 'jdoe' WHERE username = 'twilio'",
+        )
+        .await;
+    assert_eq!(rows(&caller).await, "jdoe 2000.00");
+    assert_eq!(caller.get("/pay/mturner").send().await.status, 404);
+    app.database
+        .execute("UPDATE grants SET reach_name = 'mturner' WHERE username = 'twilio'")
+        .await;
+    assert_eq!(caller.get("/pay/mturner").send().await.status, 200);
+    assert_eq!(rows(&caller).await, "mturner 2500.00");
+}
+
+#[tokio::test]
+async fn two_who_see_different_people_never_get_each_others_answer() {
+    let app = TestApp::new().await;
+    for (name, reach) in [("ann", "user:jdoe"), ("bob", "user:mturner"), ("cyd", "org")] {
+        app.add_user("twilio", name).await;
+        app.add_grant("twilio", name, "read", reach).await;
+    }
+    let (ann, bob, cyd) = (app.user("ann").await, app.user("bob").await, app.user("cyd").await);
+    for _ in 0..3 {
+        assert_eq!(rows(&ann).await, "jdoe 2000.00");
+        assert_eq!(rows(&bob).await, "mturner 2500.00");
+        assert_eq!(rows(&cyd).await, BOTH);
+    }
+    let sql = "SELECT actor || ' ' || grants || ' ' || subjects FROM audit WHERE action = 'list_pay' \
+               ORDER BY record_id DESC LIMIT 3";
+    let last = app.database.texts(sql).await;
+    assert!(last[0].starts_with("cyd ") && last[0].ends_with(r#" ["jdoe","mturner"]"#), "{last:?}");
+    assert!(last[1].starts_with("bob ") && last[1].ends_with(r#" ["mturner"]"#), "{last:?}");
+    assert!(last[2].starts_with("ann ") && last[2].ends_with(r#" ["jdoe"]"#), "{last:?}");
+}
+
+/// Every route that gives an amount, asked by somebody who may everything: the record of just that
+/// request is there, and names somebody.
+#[tokio::test]
+async fn r81_no_route_gives_an_amount_without_its_record() {
+    let app = TestApp::new().await;
+    for permission in ["write", "manage", "audit"] {
+        app.add_grant("twilio", "twilio", permission, "org").await;
+    }
+    let caller = app.demo_user().await;
+    let (mut asked, mut gave) = (0, Vec::new());
+    for route in app.client.rocket().routes() {
+        let pattern = route.uri.path();
+        if route.method == rocket::http::Method::Delete {
+            continue;
+        }
+        let part = |part: &str| if part.starts_with('<') { "jdoe".to_owned() } else { part.into() };
+        let path = pattern.split('/').map(part).collect::<Vec<_>>().join("/");
+        for accept in ["application/json", "text/csv"] {
+            let answer = caller.ask(route.method, &path).field("Accept", accept).send().await;
+            asked += 1;
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            if pattern == "/openapi.json" || pattern.starts_with("/assets") {
+                continue;
+            }
+            if !["2000", "2500", "4500"].iter().any(|amount| text.contains(amount)) {
+                continue;
+            }
+            gave.push(pattern.to_owned());
+            let id = answer.field("X-Request-Id").unwrap();
+            let sql = format!(
+                "SELECT COUNT(*) FROM audit WHERE request_id = '{id}' AND subjects LIKE '%jdoe%'"
+            );
+            assert_eq!(app.database.number(&sql).await, 1, "{pattern}: {text}");
+        }
+    }
+    gave.sort();
+    gave.dedup();
+    assert!(asked > 20);
+    for known in ["/bearer", "/pay", "/pay/<name>"] {
+        assert!(gave.iter().any(|pattern| pattern == known), "{known} gave none: {gave:?}");
+    }
+}
