@@ -90,6 +90,11 @@ impl Day {
         date.ok().filter(|_| plain).map(Self)
     }
 
+    /// The moment at which it begins.
+    pub fn start(self) -> Timestamp {
+        Timestamp(self.0.midnight().assume_utc().unix_timestamp().saturating_mul(1000))
+    }
+
     /// The moment at which it is over: the midnight after it.
     pub fn end(self) -> Timestamp {
         let midnight = self.0.midnight().assume_utc().unix_timestamp();

@@ -365,7 +365,7 @@ pub fn allow(methods: &[Method]) -> String {
 /// The first segments of the paths that speak JSON unless they are asked for something else. The
 /// contract's paths speak plain text.
 const JSON_PATHS: &[&str] =
-    &[".well-known", "explain", "me", "openapi.json", "org", "pay", "users"];
+    &[".well-known", "audit", "explain", "me", "openapi.json", "org", "pay", "users"];
 
 struct Told(&'static str);
 

@@ -189,6 +189,44 @@ impl<T> Deref for Recent<T> {
     }
 }
 
+/// The proof that somebody asks about themselves, for which they need no grant. Made by
+/// [`Principal::oneself`] alone.
+#[derive(Clone, Debug)]
+pub struct Oneself {
+    principal: Principal,
+    session_id: String,
+}
+
+impl Oneself {
+    /// Who.
+    pub fn account(&self) -> &Account {
+        &self.principal.account
+    }
+
+    /// Their session.
+    pub fn session_id(&self) -> &str {
+        &self.session_id
+    }
+
+    /// What that session is called; none but for a script's.
+    pub fn token(&self) -> Option<&str> {
+        self.principal.standing.token_name.as_deref()
+    }
+
+    /// Whether they still may, as the database says now.
+    pub fn renew(&self, standing: &Standing) -> Result<(), Denied> {
+        own_password(standing)
+    }
+}
+
+/// A password that somebody else knows opens nothing that is about its user.
+fn own_password(standing: &Standing) -> Result<(), Denied> {
+    if standing.limits.password_must_change {
+        return Err(Denied { needed: Permission::Read, lack: Lack::OwnPassword });
+    }
+    Ok(())
+}
+
 /// Somebody would give more than they hold themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -282,6 +320,14 @@ impl Principal {
         let grants = grants.cloned().collect();
         let visibility = Visibility { grants, today, version: self.standing.version };
         Ok(Allowed { principal: self.clone(), visibility, right: PhantomData })
+    }
+
+    /// The proof that the caller asks about themselves; the operator is nobody whom pay is about.
+    pub fn oneself(&self) -> Result<Oneself, Denied> {
+        own_password(&self.standing)?;
+        let lacking = Denied { needed: Permission::Read, lack: Lack::Grant };
+        let session_id = self.session_id.clone().ok_or(lacking)?;
+        Ok(Oneself { principal: self.clone(), session_id })
     }
 
     /// Whether the caller holds a permission over anybody.

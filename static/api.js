@@ -146,6 +146,20 @@ async function end(bearer) {
   if (answer.status !== 401) await done(answer);
 }
 
+/** Who has seen the caller's pay, newest first, below a record's number: { looks, next, archivedBefore },
+ *  `next` being where the earlier ones begin, or null. */
+export async function listReaders(after) {
+  const answer = await ask("GET", `/me/readers?limit=50${after ? `&after=${after}` : ""}`);
+  if (answer.status === 401) {
+    throw new Failure("session", "Your session has ended. Sign in again.");
+  }
+  const body = await read(answer);
+  const good = (look) => typeof look?.actor === "string" && Array.isArray(look.grants);
+  if (!Array.isArray(body?.readers) || !body.readers.every(good)) throw unexpected(answer);
+  const next = /[?&]after=(\d+)[^>]*>; rel="next"/.exec(answer.headers.get("Link") ?? "");
+  return { looks: body.readers, next: next && next[1], archivedBefore: body.archived_before };
+}
+
 /** Drops the token. */
 export function forget() {
   token = null;

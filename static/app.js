@@ -4,10 +4,11 @@ import * as account from "./account.js";
 import { forget, signOut } from "./api.js";
 import { explain, showOnly, text } from "./dom.js";
 import * as pay from "./pay.js";
+import * as readers from "./readers.js";
 import * as signin from "./signin.js";
 
 const byId = (id) => document.getElementById(id);
-const views = [byId("sign-in-view"), byId("table-view"), byId("account-view")];
+const views = [byId("sign-in-view"), byId("table-view"), byId("account-view"), byId("readers-view")];
 const notice = byId("notice");
 
 /** setTimeout takes 31 bits of milliseconds, and a session may be longer. */
@@ -29,6 +30,7 @@ function enter(username, seconds, mustChangeUntil) {
 
 function showPay() {
   account.clear();
+  readers.clear();
   byId("open-account").hidden = false;
   document.title = "Pay you may see · Stipend";
   showOnly(byId("table-view"), views);
@@ -36,8 +38,17 @@ function showPay() {
   pay.load(leave);
 }
 
+function showReaders() {
+  pay.clear();
+  account.clear();
+  document.title = "Who has seen your pay · Stipend";
+  showOnly(byId("readers-view"), views);
+  readers.show(byId("who").textContent);
+}
+
 function showAccount(mustChangeUntil) {
   pay.clear();
+  readers.clear();
   document.title = "Account · Stipend";
   showOnly(byId("account-view"), views);
   account.show(byId("who").textContent, mustChangeUntil);
@@ -60,6 +71,7 @@ function leave(sentence) {
   forget();
   pay.clear();
   account.clear();
+  readers.clear();
   signin.clear();
   byId("who").textContent = "";
   byId("account").hidden = true;
@@ -72,9 +84,12 @@ function leave(sentence) {
 signin.onSignIn(enter);
 pay.connect(leave);
 account.connect({ leave, goOn: showPay });
+readers.connect(leave);
 
 byId("open-account").addEventListener("click", () => showAccount(null));
 byId("close-account").addEventListener("click", showPay);
+byId("open-readers").addEventListener("click", showReaders);
+byId("close-readers").addEventListener("click", showPay);
 byId("sign-out").addEventListener("click", async () => {
   const ending = signOut();
   leave("Signing out…");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::checkpoint::Checkpoint;
 use super::keys::{GRACE, Keys};
 use super::{Ports, Upkeep};
 use crate::clock::Timestamp;
@@ -21,18 +22,22 @@ enum Duty {
     ReadKeys,
     /// Erases the keys that nobody needs any more.
     EraseKeys,
+    /// Writes checkpoints of the audit trail to the log, which is to leave the machine.
+    LogCheckpoint,
     /// Writes when sessions were used, and forgets those that are long over.
     KeepSessions,
 }
 
 impl Duty {
-    const ALL: &[Self] = &[Self::ReadKeys, Self::EraseKeys, Self::KeepSessions];
+    const ALL: &[Self] =
+        &[Self::ReadKeys, Self::EraseKeys, Self::KeepSessions, Self::LogCheckpoint];
 
     /// How long after its last end it begins again.
     const fn every(self) -> Duration {
         match self {
             Self::ReadKeys => Duration::from_millis(500),
             Self::EraseKeys => Duration::from_secs(60),
+            Self::LogCheckpoint => Duration::from_secs(1),
             Self::KeepSessions => Duration::from_secs(20),
         }
     }
@@ -42,6 +47,7 @@ impl Duty {
         match self {
             Self::ReadKeys => house.keys.read(&house.db, now).await.map(drop),
             Self::EraseKeys => erase_keys(&house.db, now).await,
+            Self::LogCheckpoint => log_checkpoint(house, now).await,
             Self::KeepSessions => {
                 house.upkeep.lock().await.run().await;
                 Ok(())
@@ -71,11 +77,51 @@ async fn erase_keys(db: &Db, now: Timestamp) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// After so many further records a checkpoint is logged.
+const RECORDS: i64 = 1000;
+/// Or after this long, where there is any further record.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Logs a checkpoint, if it is time for one. The first comes when the server starts: whoever keeps
+/// the log sees at once that a database was restored from an older backup.
+async fn log_checkpoint(house: &House, now: Timestamp) -> Result<(), StoreError> {
+    let ring = house.keys.ring();
+    // The log has told of a key that is missing.
+    let Some(key) = ring.checkpoint_key() else { return Ok(()) };
+    let checkpoint = Checkpoint::take(house.db.reader().await?.access(), now).await?;
+    let since = house.ports.clock.monotonic();
+    let last = *house.logged.lock().unwrap_or_else(PoisonError::into_inner);
+    if !last.is_none_or(|last| last.is_past(checkpoint.records, since)) {
+        return Ok(());
+    }
+    let (records, line) = (checkpoint.records, checkpoint.sign(key)?);
+    tracing::info!(records, checkpoint = line, "a checkpoint of the audit trail");
+    *house.logged.lock().unwrap_or_else(PoisonError::into_inner) = Some(Logged { records, since });
+    Ok(())
+}
+
+/// The last checkpoint in the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Logged {
+    records: i64,
+    since: Duration,
+}
+
+impl Logged {
+    /// Whether it is time for another.
+    fn is_past(self, records: i64, now: Duration) -> bool {
+        let further = records != self.records;
+        records.saturating_sub(self.records) >= RECORDS
+            || (further && now.saturating_sub(self.since) >= PAUSE)
+    }
+}
+
 /// What the duties work with.
 pub(super) struct House {
     pub(super) db: Db,
     pub(super) ports: Ports,
     pub(super) keys: Arc<Keys>,
+    pub(super) logged: Mutex<Option<Logged>>,
     pub(super) upkeep: tokio::sync::Mutex<Upkeep>,
 }
 
@@ -137,5 +183,19 @@ async fn repeat(duty: Duty, house: Arc<House>, mut stopped: watch::Receiver<bool
             }
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_logged_after_a_thousand_records_or_a_minute_with_one() {
+        let second = Duration::from_secs;
+        let last = Logged { records: 5, since: second(100) };
+        assert!(!last.is_past(5, second(1000)), "nothing happened");
+        assert!(!last.is_past(1004, second(159)));
+        assert!(last.is_past(1005, second(100)) && last.is_past(6, second(160)));
     }
 }

@@ -86,25 +86,35 @@ fn kid_of(bytes: &[u8]) -> String {
     hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A key that signs checkpoints of the audit trail, and nothing that could be taken for a token.
+/// A key that signs what proves the audit trail, and nothing that could be taken for a token: what it
+/// signs is typed otherwise, and its public key stands in a set of its own.
 pub struct CheckpointKey {
     kid: String,
     pair: Ed25519KeyPair,
 }
 
 impl CheckpointKey {
-    /// What comes before the bytes that are signed. No token begins with it, so that no signature
-    /// here is one of a token.
-    pub const PREFIX: &[u8] = b"stipend checkpoint\n";
-
     /// The id under which its public key is published.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The Ed25519 signature (RFC 8032) of [`PREFIX`](Self::PREFIX) and then these bytes.
-    pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
-        self.pair.sign(&[Self::PREFIX, bytes].concat()).as_ref().to_vec()
+    /// The Ed25519 signature (RFC 8032) of these bytes. Only [`super::checkpoint`] has any to sign.
+    pub(super) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.pair.sign(bytes).as_ref().to_vec()
+    }
+
+    /// A key of this seed.
+    #[cfg(test)]
+    pub(super) fn of_seed(seed: &[u8; 32]) -> Self {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
+        Self { kid: kid_of(pair.public_key().as_ref()), pair }
+    }
+
+    /// What others verify with, in base64url.
+    #[cfg(test)]
+    pub(super) fn public(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.pair.public_key().as_ref())
     }
 }
 

@@ -3,6 +3,7 @@
 //! A token says who and in which session; what they may do is read from the database at every
 //! request. So ending a session, a grant or a user acts on the very next one.
 
+pub mod checkpoint;
 mod crypto;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -19,7 +20,7 @@ mod throttle;
 mod token;
 mod upkeep;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use housekeeping::House;
@@ -211,6 +212,7 @@ impl Auth {
             db: db.clone(),
             ports: ports.clone(),
             keys: keys.clone(),
+            logged: Mutex::default(),
             upkeep: Upkeep::new(&db, &ports, &last_used).into(),
         };
         let housekeeping = Arc::new(Housekeeping::start(house));

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 it worked, 1 it did not, 2 the command line or a setting is wrong.
 
+mod audit;
 mod doctor;
 mod explain;
 mod grant;
@@ -82,6 +83,9 @@ enum Operate {
     /// Show, record, import, export and sum up pay
     #[command(subcommand)]
     Pay(pay::Command),
+    /// Read, prove and archive the audit trail: who did and saw what
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// List and end sessions: who is signed in, and from where
     #[command(subcommand)]
     Session(session::Command),
@@ -180,6 +184,7 @@ async fn operate(command: Operate, operator: &Operator<'_>) -> Result<(), Failur
         Operate::Grant(command) => grant::run(command, operator).await,
         Operate::Key(command) => key::run(command, operator).await,
         Operate::Pay(command) => pay::run(command, operator).await,
+        Operate::Audit(command) => audit::run(command, operator).await,
         Operate::Session(command) => session::run(command, operator).await,
         Operate::Token(command) => token::run(command, operator).await,
         Operate::Explain(asked) => explain::run(asked, operator).await,

@@ -1,6 +1,7 @@
 //! The HTTP door: every route there is, and the catcher for what no route answers.
 
 mod answer;
+mod audit;
 mod bearer;
 mod body;
 mod factors;
@@ -19,6 +20,7 @@ mod parameters;
 mod path;
 mod pay;
 mod query;
+mod readers;
 mod sessions;
 mod tokens;
 mod users;
@@ -34,6 +36,7 @@ use crate::fairings;
 /// Every route.
 pub fn all() -> Vec<Route> {
     [
+        audit::routes(),
         bearer::routes(),
         factors::routes(),
         grants::routes(),
@@ -45,6 +48,7 @@ pub fn all() -> Vec<Route> {
         org::routes(),
         page::routes(),
         pay::routes(),
+        readers::routes(),
         sessions::routes(),
         tokens::routes(),
         users::routes(),

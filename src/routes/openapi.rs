@@ -17,9 +17,11 @@ use utoipa::{Modify, OpenApi};
 
 use super::query::Query;
 use super::{
-    answer, bearer, factors, grants, health, jwks, jwt, me, org, page, pay, sessions, tokens, users,
+    answer, audit, bearer, factors, grants, health, jwks, jwt, me, org, page, pay, readers,
+    sessions, tokens, users,
 };
 use crate::error::{Error, Problem};
+use crate::service::audit::RecordBody;
 use crate::service::schema;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
@@ -45,6 +47,8 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         jwt::log_in, jwt::log_out,
         bearer::list_pay, bearer::list_pay_by_post,
         pay::sum_pay, pay::import_pay, pay::get_history, pay::record_pay,
+        audit::list_records, audit::get_checkpoint,
+        readers::my_readers, readers::readers_of,
         me::who_am_i, me::explain_sight,
         me::password::change_password,
         sessions::list_own_sessions, sessions::end_own_session, sessions::end_own_sessions,
@@ -62,7 +66,7 @@ A parameter may stand once, and one that nobody knows is an error. Errors are pr
         page::index, page::asset,
     ),
     components(schemas(
-        Problem, schema::Name, schema::Day, schema::Moment, schema::Line, schema::PermissionName,
+        Problem, RecordBody, schema::Name, schema::Day, schema::Moment, schema::Line, schema::PermissionName,
         schema::GrantReach, schema::Amount, schema::Currency, schema::Salary, schema::Cursor,
         schema::TokenPermission, schema::End,
     )),
@@ -151,6 +155,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("ETag", "The version, for `If-Match` or `If-None-Match`."),
     ("Link", "Where the next page is, with `rel=\"next\"` (RFC 8288); absent on the last."),
     ("Location", "Where the new thing is."),
+    (
+        "Stipend-Checkpoint",
+        "Where the audit trail ends, signed: keep it, and verify the trail against it later.",
+    ),
     ("Retry-After", "After how many seconds to try again."),
     (CHALLENGE, "Which token is needed, and what is wrong with the one that came (RFC 6750)."),
 ];

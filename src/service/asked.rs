@@ -1,8 +1,11 @@
 //! How pay and people are asked for, as text: the parsers that both doors share.
 
+use std::time::Duration;
+
 use super::export::Field;
 use crate::clock::{Day, Timestamp};
-use crate::domain::Permission;
+use crate::domain::{InvalidName, Permission, Username};
+use crate::store::audit::Action;
 use crate::store::pay::Sort;
 
 /// The longest text to search for, in characters.
@@ -40,6 +43,42 @@ pub fn parse_past(text: &str, now: Timestamp) -> Result<Timestamp, &'static str>
     Timestamp::parse(text)
         .filter(|moment| *moment <= now)
         .ok_or("this is a time that has passed, such as 2026-03-10T12:00:00Z")
+}
+
+/// Parses the beginning of a stretch of time: a moment, or a day's first.
+pub fn parse_from(text: &str) -> Result<Timestamp, &'static str> {
+    let moment = Timestamp::parse(text).or_else(|| Day::parse(text).map(Day::start));
+    moment.ok_or("this is a day, such as 2026-03-10, or a time, such as 2026-03-10T12:00:00Z")
+}
+
+/// Parses the end of a stretch of time, which it does not hold: a moment, or that after a day.
+pub fn parse_to(text: &str) -> Result<Timestamp, &'static str> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    match Day::parse(text) {
+        Some(day) => Ok(day.start().plus(DAY)),
+        None => parse_from(text),
+    }
+}
+
+/// Parses whose acts are asked for: a name, or nobody's.
+pub fn parse_actor(text: &str) -> Result<String, InvalidName> {
+    Username::parse(text).map(|name| name.to_string())
+}
+
+/// Parses the name of a kind of act.
+pub fn parse_action(text: &str) -> Result<Action, String> {
+    Action::parse(text).ok_or_else(|| {
+        let names: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
+        format!("this is one of {}", names.join(", "))
+    })
+}
+
+/// Parses the number of a record.
+pub fn parse_record(text: &str) -> Result<i64, &'static str> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number
+        .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
+        .ok_or("this is the number of a record")
 }
 
 /// Parses a text to search for; none for an empty one, which everything holds.
@@ -96,6 +135,25 @@ pub fn parse_fields(text: &str) -> Result<Vec<Field>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stretch_of_time_holds_its_last_day_and_not_its_last_moment() {
+        let at = |text| Timestamp::parse(text).unwrap();
+        assert_eq!(parse_from("2026-03-10"), Ok(at("2026-03-10T00:00:00Z")));
+        assert_eq!(parse_to("2026-03-10"), Ok(at("2026-03-11T00:00:00Z")));
+        for parse in [parse_from, parse_to] {
+            assert_eq!(parse("2026-03-10T12:00:00Z"), Ok(at("2026-03-10T12:00:00Z")));
+            assert!(parse("2026-03").is_err() && parse("").is_err() && parse("now").is_err());
+        }
+    }
+
+    #[test]
+    fn a_record_has_a_positive_number() {
+        assert_eq!(parse_record("17"), Ok(17));
+        for text in ["", "0", "-1", "+1", "1.0", "9223372036854775808"] {
+            assert!(parse_record(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_sort_is_a_field_and_a_direction() {

@@ -167,7 +167,7 @@ impl Renderer {
 }
 
 /// A cell that no spreadsheet takes for a formula (OWASP, CSV injection).
-fn harmless(cell: &str) -> String {
+pub(super) fn harmless(cell: &str) -> String {
     let starts_formula = |c: char| {
         matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\0' | '＝' | '＋' | '－' | '＠')
     };

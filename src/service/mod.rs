@@ -4,7 +4,9 @@
 //! caller may do it, and asks for their session and grants again inside of its transaction, since
 //! it may have waited for its turn.
 
+pub mod archive_file;
 pub mod asked;
+pub mod audit;
 pub mod explain;
 pub mod export;
 pub mod factors;
@@ -15,6 +17,7 @@ pub mod orgs;
 pub mod passwords;
 pub mod payroll;
 pub mod people;
+pub mod proof;
 pub mod schema;
 pub mod sessions;
 pub mod shown;
@@ -27,7 +30,7 @@ use crate::config::Secret;
 use crate::domain::Username;
 use crate::entropy::EntropyError;
 use crate::policy::{Allowed, Denied, MoreThanHeld, Right};
-use crate::store::audit::{self, Action, Origin, Record};
+use crate::store::audit::{self as trail, Action, Origin, Record};
 use crate::store::{Db, StoreError, Tx, sessions as stored};
 
 /// What every act needs beside its proof.
@@ -198,7 +201,7 @@ impl Act<'_> {
             detail,
             ..Record::by(allowed, action, self.now(), self.origin)
         };
-        audit::append(tx.access(), &record).await
+        trail::append(tx.access(), &record).await
     }
 }
 

@@ -98,6 +98,12 @@ pub enum Action {
     RetireKey,
     /// The configured key was replaced, under which all others are sealed.
     ChangeRoot,
+    /// The trail was read.
+    ReadAudit,
+    /// Somebody was told who has seen a person's pay.
+    ReadReaders,
+    /// Old records were moved to a file.
+    ArchiveAudit,
     /// A machine token was made: a session was opened for a script.
     AddToken,
     /// A session or a machine token was ended, other than by signing out.
@@ -107,7 +113,52 @@ pub enum Action {
 }
 
 impl Action {
-    const fn name(self) -> &'static str {
+    /// Every one that there is.
+    pub const ALL: &[Self] = &[
+        Self::LogIn,
+        Self::LogOut,
+        Self::ListPay,
+        Self::ExportPay,
+        Self::SumPay,
+        Self::ReadHistory,
+        Self::RecordPay,
+        Self::ImportPay,
+        Self::AddOrg,
+        Self::AddPerson,
+        Self::ChangePerson,
+        Self::DisableUser,
+        Self::EnableUser,
+        Self::SetPassword,
+        Self::UnlockUser,
+        Self::ChangePassword,
+        Self::MakeSecondFactor,
+        Self::TurnOnSecondFactor,
+        Self::TurnOffSecondFactor,
+        Self::MakeRecoveryCodes,
+        Self::ResetSecondFactor,
+        Self::DemandSecondFactor,
+        Self::GiveGrant,
+        Self::EndGrant,
+        Self::BeginChain,
+        Self::AddKey,
+        Self::PromoteKey,
+        Self::RetireKey,
+        Self::ChangeRoot,
+        Self::AddToken,
+        Self::EndSession,
+        Self::EndSessions,
+        Self::ReadAudit,
+        Self::ReadReaders,
+        Self::ArchiveAudit,
+    ];
+
+    /// The action of exactly that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|action| action.name() == name)
+    }
+
+    /// Its name in a record.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::LogIn => "log_in",
             Self::LogOut => "log_out",
@@ -141,6 +192,9 @@ impl Action {
             Self::AddToken => "add_token",
             Self::EndSession => "end_session",
             Self::EndSessions => "end_sessions",
+            Self::ReadAudit => "read_audit",
+            Self::ReadReaders => "read_readers",
+            Self::ArchiveAudit => "archive_audit",
         }
     }
 }
@@ -390,4 +444,21 @@ pub(super) async fn take_chain_for_reads(mut access: Access<'_>) -> Result<Head,
         execute!(access.reborrow(), sqlx::query(ADD_CHAIN).bind("reads"))?;
     }
     Err(StoreError::Impossible("audit_chains"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Action;
+
+    #[test]
+    fn every_action_can_be_asked_for() {
+        let source = include_str!("audit.rs");
+        let (_, names) = source.split_once("const fn name(self)").unwrap();
+        let (names, _) = names.split_once("/// How an act ended").unwrap();
+        let named = names.matches("Self::").count();
+        assert_eq!(Action::ALL.len(), named, "Action::ALL lacks one, or names one twice");
+        for action in Action::ALL {
+            assert_eq!(Action::parse(action.name()), Some(*action));
+        }
+    }
 }

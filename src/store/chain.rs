@@ -94,6 +94,12 @@ impl Fields {
 #[derive(Clone)]
 pub struct Digest(Context);
 
+impl std::fmt::Debug for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Digest")
+    }
+}
+
 impl Default for Digest {
     fn default() -> Self {
         let mut digest = Context::new(&SHA256);
@@ -145,6 +151,22 @@ pub fn hex(bytes: &[u8]) -> String {
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// What [`hex`] wrote; none for anything else.
+pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
+    pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect()
+}
+
+/// A hash as [`hex`] wrote it.
+pub fn unhex_hash(digits: &str) -> Option<Hash> {
+    unhex(digits)?.try_into().ok()
 }
 
 /// A hash as the database gives it.
@@ -226,6 +248,10 @@ mod tests {
         let bytes = b"stipend-set-1\0\0\0\x04acme\0\0\0\x05[\"a\"]";
         assert_eq!(hash_of_set("acme", "[\"a\"]"), ring::digest::digest(&SHA256, bytes).as_ref());
         assert_eq!(hex(&[0, 0x1f, 0xa0]), "001fa0");
+        assert_eq!(unhex("001fa0"), Some(vec![0, 0x1f, 0xa0]));
+        for odd in ["0", "0G", "AB", "é"] {
+            assert_eq!(unhex(odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! made, and how a writer begins. The caller owns the transaction: functions take an [`Access`],
 //! never the pool. The one exception is [`disclosure`], which must see its own commit.
 
+pub mod archive;
 pub mod audit;
 mod begin_chain;
 pub mod chain;
+mod checker;
 mod claim;
 pub mod disclosure;
 pub mod factors;
@@ -19,12 +21,15 @@ pub mod pay;
 pub mod people;
 mod proof;
 pub mod rates;
+pub mod reading;
 mod recorder;
 pub mod sessions;
 mod sets;
+pub mod stored;
 pub mod throttle;
 mod trail;
 pub mod users;
+pub mod verify;
 
 use std::sync::Arc;
 

@@ -5,17 +5,18 @@ use std::io::Write;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::{
-    audit, begin_chain, factors, grants, inspect, keys, open, orgs, people, proof, rates, sessions,
-    sets, throttle, users,
+    archive, audit, begin_chain, factors, grants, inspect, keys, open, orgs, people, proof, rates,
+    reading, sessions, sets, throttle, users, verify,
 };
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
 fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
+        archive::STATEMENTS,
         audit::STATEMENTS,
-        factors::STATEMENTS,
         begin_chain::STATEMENTS,
+        factors::STATEMENTS,
         grants::STATEMENTS,
         keys::STATEMENTS,
         inspect::STATEMENTS,
@@ -24,10 +25,12 @@ fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         people::STATEMENTS,
         proof::STATEMENTS,
         rates::STATEMENTS,
+        reading::STATEMENTS,
         sessions::STATEMENTS,
-        throttle::STATEMENTS,
         sets::STATEMENTS,
+        throttle::STATEMENTS,
         users::STATEMENTS,
+        verify::STATEMENTS,
     ]
     .concat()
     .into_iter()

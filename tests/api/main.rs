@@ -11,6 +11,8 @@ mod jwt;
 
 mod access;
 mod architecture;
+mod archiving;
+mod audit;
 mod chain;
 mod contract;
 mod every_route;
@@ -33,6 +35,7 @@ mod people;
 mod second_factor;
 mod sessions;
 mod step_up;
+mod tampering;
 mod teams;
 mod throttle;
 mod token;

@@ -304,6 +304,14 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     let import = root.post("/pay").field("Content-Type", "text/csv").body(file);
     story.tell(Method::Post, "/pay", import, 200).await;
 
+    for path in ["/audit", "/audit/checkpoint", "/me/readers"] {
+        story.get(path, path).await;
+    }
+    story.get("/audit", "/audit?limit=1").await;
+    let csv = root.get("/audit").field("Accept", "text/csv");
+    story.tell(Method::Get, "/audit", csv, 200).await;
+    story.get("/pay/{name}/readers", "/pay/ann/readers?limit=1").await;
+
     story.tell(Method::Delete, "/me/sessions", everywhere, 204).await;
     second_factor(&mut story, &app).await;
 

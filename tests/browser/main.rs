@@ -15,6 +15,7 @@ mod account;
 mod factor;
 mod failure;
 mod page;
+mod readers;
 mod safety;
 mod session;
 mod sessions;

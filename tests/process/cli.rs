@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod passwords;
 mod pay;
 mod people;

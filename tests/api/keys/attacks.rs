@@ -2,6 +2,7 @@
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::json;
+use stipend::auth::checkpoint;
 use stipend::domain::{KeyAlgorithm, Purpose};
 use stipend::store::keys::signer;
 
@@ -112,15 +113,18 @@ async fn a_key_for_checkpoints_neither_signs_nor_verifies_a_token() {
     let [published] = ring.checkpoint_keys()[..] else { panic!("one") };
     assert_eq!(published.kid, checkpoint.kid());
 
+    // The claims of a good token, signed by it as it signs; and that signature under a token's header.
     let jwt = Jwt::of_demo_user(&app).await.header("alg", "EdDSA").header("kid", checkpoint.kid());
-    let message = format!("{}.{}", encode(jwt.header_text()), encode(jwt.claims_text()));
-    let signature = checkpoint.sign(message.as_bytes());
-    assert_refused(&app, &format!("{message}.{}", encode(&signature)), "its own id").await;
+    let claims: serde_json::Value = serde_json::from_str(&jwt.claims_text()).unwrap();
+    let signed = checkpoint::sign(checkpoint, checkpoint::Kind::Checkpoint, &claims).unwrap();
+    assert_refused(&app, &signed, "what it signs").await;
+    let (message, signature) = signed.rsplit_once('.').unwrap();
     let key =
         ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, decode(published.x));
-    let signed = [b"stipend checkpoint\n", message.as_bytes()].concat();
-    assert!(key.verify(&signed, &signature).is_ok());
-    assert!(key.verify(message.as_bytes(), &signature).is_err(), "it is no signature of a token");
+    assert!(key.verify(message.as_bytes(), &decode(signature)).is_ok());
+    let message = format!("{}.{}", encode(jwt.header_text()), encode(jwt.claims_text()));
+    assert_refused(&app, &format!("{message}.{signature}"), "its own id").await;
+    assert!(key.verify(message.as_bytes(), &decode(signature)).is_err(), "it is no token's");
     // Nor can it be promoted to sign tokens: what it is for stays what it is for.
     assert!(ring.token_keys().is_empty());
     operator.promote(checkpoint.kid()).await;

@@ -1,0 +1,200 @@
+//! `stipend audit verify`, `checkpoint` and `archive`.
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::keys;
+use crate::cli::operator::Operator;
+use crate::cli::output::{count, json, line, message};
+use crate::cli::values::invalid;
+use crate::cli::{Failure, other};
+use crate::clock::Day;
+use crate::service::asked;
+use crate::service::audit;
+use crate::service::proof::{self, Evidence, NotArchived, NotVerified};
+use crate::store::chain::{Head, hex};
+use crate::store::verify::Flaw;
+
+#[derive(clap::Args)]
+pub(in crate::cli) struct Verify {
+    /// Also verify that kept checkpoints still hold: a file with one a line, or of the server's
+    /// log; - is standard input
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// An archive, which is read as part of the trail; give every one that there is
+    #[arg(long, value_name = "FILE")]
+    archive: Vec<PathBuf>,
+    /// Write what came of it as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub(in crate::cli) struct Archive {
+    /// Records from before this day go to the file, as far as they are the beginning of their chain
+    #[arg(long, value_name = "DAY", value_parser = asked::parse_day)]
+    before: Day,
+    /// The file, which must not be there yet
+    file: PathBuf,
+    /// Write what came of it as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where a chain ends.
+#[derive(Serialize)]
+struct ChainBody {
+    chain: i64,
+    length: i64,
+    head: String,
+}
+
+impl From<&Head> for ChainBody {
+    fn from(head: &Head) -> Self {
+        Self { chain: head.chain, length: head.length, head: hex(&head.hash) }
+    }
+}
+
+/// What came of a verification.
+#[derive(Serialize)]
+struct Verdict {
+    whole: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flaw: Option<FlawBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sets: Option<u64>,
+    chains: Vec<ChainBody>,
+}
+
+#[derive(Serialize)]
+struct FlawBody {
+    record: Option<i64>,
+    chain: Option<i64>,
+    seq: Option<i64>,
+    what: String,
+}
+
+impl From<&Flaw> for FlawBody {
+    fn from(flaw: &Flaw) -> Self {
+        let Flaw { record_id, chain, seq, what } = flaw.clone();
+        Self { record: record_id, chain, seq, what }
+    }
+}
+
+pub(super) async fn verify(asked: Verify, operator: &Operator<'_>) -> Result<(), Failure> {
+    let kept = match &asked.against {
+        Some(path) => Some((path.display().to_string(), read(path)?)),
+        None => None,
+    };
+    let evidence = Evidence { kept, archives: asked.archive };
+    let bar = if std::io::stderr().is_terminal() {
+        let style = ProgressStyle::with_template("{spinner} {pos} records").map_err(other)?;
+        ProgressBar::no_length().with_style(style)
+    } else {
+        ProgressBar::hidden()
+    };
+    let found = proof::verify(operator.act, &evidence, |records| bar.set_position(records)).await;
+    bar.finish_and_clear();
+    let found = match found {
+        Ok(found) => found,
+        Err(NotVerified::Flaw(flaw)) => {
+            if asked.json {
+                let (flaw, chains) = (Some((&flaw).into()), Vec::new());
+                json(&Verdict { whole: false, flaw, records: None, sets: None, chains })?;
+            }
+            return Err(Failure::Other(format!("the audit trail is not whole: {flaw}")));
+        }
+        Err(NotVerified::NoEvidence(what)) => return Err(Failure::Usage(what)),
+        Err(NotVerified::Store(error)) => return Err(error.into()),
+        Err(error @ NotVerified::File(_)) => return Err(other(error)),
+    };
+    if asked.json {
+        return json(&Verdict {
+            whole: true,
+            flaw: None,
+            records: Some(found.records),
+            sets: Some(found.sets),
+            chains: found.heads.iter().map(ChainBody::from).collect(),
+        });
+    }
+    let against =
+        if asked.against.is_some() { ", and as it was at every kept checkpoint" } else { "" };
+    line(&format!("The audit trail is whole{against}: {}.", count(found.records, "record")))?;
+    for head in &found.heads {
+        let ChainBody { chain, length, head } = head.into();
+        line(&format!("chain {chain}: {length} {head}"))?;
+    }
+    if asked.against.is_none() {
+        message(
+            "whether records are missing from the end, only a checkpoint shows that was kept \
+             elsewhere: --against FILE",
+        );
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().read_to_string(&mut text).map(drop)
+    } else {
+        std::fs::read_to_string(path).map(|read| text = read)
+    };
+    let path = path.display();
+    read.map_err(|error| Failure::Usage(format!("{path} cannot be read ({error})")))?;
+    Ok(text)
+}
+
+pub(super) async fn checkpoint(operator: &Operator<'_>) -> Result<(), Failure> {
+    let keys = keys(operator).await?;
+    let checkpoint = audit::checkpoint(operator.act, &keys).await?;
+    line(&checkpoint.ok_or_else(|| other(NotArchived::NoKey))?)
+}
+
+/// What came of an archive.
+#[derive(Serialize)]
+struct ArchivedBody {
+    file: Option<String>,
+    digest: Option<String>,
+    records: u64,
+    chains: Vec<ChainBody>,
+}
+
+pub(super) async fn archive(asked: Archive, operator: &Operator<'_>) -> Result<(), Failure> {
+    let keys = keys(operator).await?;
+    let name = asked.file.display().to_string();
+    let done = proof::archive(operator.act, &keys, asked.before, &asked.file).await;
+    let done = done.map_err(|error| match error {
+        NotArchived::TooLate(_) => invalid(&asked.before.to_string(), "--before <DAY>", error),
+        NotArchived::Exists(_) => invalid(&name, "<FILE>", error),
+        NotArchived::Store(error) => error.into(),
+        NotArchived::Flaw(flaw) => {
+            Failure::Other(format!("nothing was removed, since something is not whole: {flaw}"))
+        }
+        error => other(error),
+    })?;
+    let Some(done) = done else {
+        message(&format!("there is no record from before {} that is not archived", asked.before));
+        let nothing = ArchivedBody { file: None, digest: None, records: 0, chains: Vec::new() };
+        return if asked.json { json(&nothing) } else { Ok(()) };
+    };
+    message(&format!(
+        "moved {} from before {} to {name}: keep it, and give it to stipend audit verify --archive",
+        count(done.records, "record"),
+        asked.before
+    ));
+    if asked.json {
+        return json(&ArchivedBody {
+            file: Some(name),
+            digest: Some(done.digest),
+            records: done.records,
+            chains: done.range.heads().map(ChainBody::from).collect(),
+        });
+    }
+    Ok(())
+}

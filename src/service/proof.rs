@@ -1,0 +1,275 @@
+//! Whether the trail is whole, and the moving of old records to a file.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::Act;
+use super::archive_file::{self, BadArchive, FileError, Writer};
+use crate::auth::Keys;
+use crate::auth::checkpoint::{self, Checkpoint, PublicKeys};
+use crate::auth::keys::CheckpointKey;
+use crate::auth::sealing::OPERATOR;
+use crate::clock::{Day, Timestamp};
+use crate::store::archive::{self, Done, Range};
+use crate::store::stored::Stored;
+use crate::store::verify::{self, Broken, Checker, Flaw, Found, Point};
+use crate::store::{StoreError, Tx};
+
+/// What the trail is verified against beside itself.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Kept checkpoints: the name of where they were kept, and the text, one a line.
+    pub kept: Option<(String, String)>,
+    /// The archives.
+    pub archives: Vec<PathBuf>,
+}
+
+/// The trail was not verified.
+#[derive(Debug, thiserror::Error)]
+pub enum NotVerified {
+    /// It is not whole.
+    #[error("{0}")]
+    Flaw(Flaw),
+    /// There is nothing in what was to be kept.
+    #[error("{0}")]
+    NoEvidence(String),
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The database could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Broken> for NotVerified {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Flaw(flaw) => Self::Flaw(flaw),
+            Broken::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<Flaw> for NotVerified {
+    fn from(flaw: Flaw) -> Self {
+        Self::Flaw(flaw)
+    }
+}
+
+impl From<BadArchive> for NotVerified {
+    fn from(bad: BadArchive) -> Self {
+        match bad {
+            BadArchive::File(error) => Self::File(error),
+            BadArchive::Flaw(flaw) => Self::Flaw(flaw),
+        }
+    }
+}
+
+/// Verifies the whole trail, as it is at one moment: every record's hash, the chains from their
+/// beginning, through the archives, to their ends, the sets of people and the indexes over them; and
+/// that what kept checkpoints say of it is still so. No secret is needed.
+pub async fn verify(
+    act: Act<'_>,
+    evidence: &Evidence,
+    progress: impl FnMut(u64),
+) -> Result<Found, NotVerified> {
+    let mut snapshot = act.db.snapshot().await?;
+    let keys = checkpoint::public_keys(snapshot.access()).await?;
+    let points = match &evidence.kept {
+        Some((name, text)) => points(name, text, &keys)?,
+        None => Vec::new(),
+    };
+    let archived = verify::archived(snapshot.access()).await?;
+    let mut checker = Checker::new(points, archived.clone());
+    let mut files = Vec::new();
+    for path in &evidence.archives {
+        files.push((archive_file::made_at(path)?, path));
+    }
+    files.sort();
+    for (_, path) in files {
+        let checked = archive_file::check(path, &keys, &mut checker)?;
+        if !archived.iter().any(|part| part.digest == checked.digest) {
+            let path = path.display();
+            return Err(Flaw::of(format!(
+                "{path}: no record was removed for this archive, or it is of another database"
+            ))
+            .into());
+        }
+    }
+    Ok(verify::verify(snapshot.access(), checker, progress).await?)
+}
+
+/// What kept checkpoints say: lines of their own, or lines of the server's log.
+fn points(name: &str, text: &str, keys: &PublicKeys) -> Result<Vec<Point>, NotVerified> {
+    let mut points = Vec::new();
+    let mut checkpoints = 0;
+    for (at, line) in text.lines().enumerate() {
+        let place = format!("{name}:{}", at + 1);
+        let in_log: Option<Value> =
+            if line.starts_with('{') { serde_json::from_str(line).ok() } else { None };
+        let line = match &in_log {
+            Some(entry) => match entry.get("checkpoint").and_then(Value::as_str) {
+                Some(line) => line,
+                None => continue,
+            },
+            None if line.trim().is_empty() => continue,
+            None => line.trim(),
+        };
+        let bad = |what: String| Flaw::of(format!("{place}: {what}"));
+        let checkpoint = Checkpoint::verify(line, keys).map_err(|error| bad(error.to_string()))?;
+        checkpoints += 1;
+        for end in &checkpoint.chains {
+            let head = end.head().ok_or_else(|| bad("it holds what is no hash".to_owned()))?;
+            points
+                .push(Point { head, from: format!("the checkpoint {place} of {}", checkpoint.at) });
+        }
+    }
+    if checkpoints == 0 {
+        return Err(NotVerified::NoEvidence(format!("there is no checkpoint in {name}")));
+    }
+    Ok(points)
+}
+
+/// Nothing was archived. Nothing was removed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotArchived {
+    /// The day has not come.
+    #[error("records of today and later stay: the day is at most {0}")]
+    TooLate(Day),
+    /// There is such a file.
+    #[error("{} is there already: give another name", .0.display())]
+    Exists(PathBuf),
+    /// No key signs.
+    #[error("no key signs checkpoints: stipend key list")]
+    NoKey,
+    /// The trail is not whole, or the file is not what was written.
+    #[error("{0}")]
+    Flaw(Flaw),
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Somebody else archived meanwhile.
+    #[error("other records were there when they were to be removed: try again with another file")]
+    Changed,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Broken> for NotArchived {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Flaw(flaw) => Self::Flaw(flaw),
+            Broken::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<BadArchive> for NotArchived {
+    fn from(bad: BadArchive) -> Self {
+        match bad {
+            BadArchive::File(error) => Self::File(error),
+            BadArchive::Flaw(flaw) => Self::Flaw(flaw),
+        }
+    }
+}
+
+/// Moves the records from before a day to a file that must not be there yet: writes it, makes it
+/// durable, reads it back and verifies it, and only then removes them from the database, in one
+/// transaction with the record that names the file's digest. Gives none where there are no such
+/// records.
+pub async fn archive(
+    act: Act<'_>,
+    keys: &Keys,
+    before: Day,
+    file: &Path,
+) -> Result<Option<Done>, NotArchived> {
+    let now = act.now();
+    if before > now.day() {
+        return Err(NotArchived::TooLate(now.day()));
+    }
+    if file.symlink_metadata().is_ok() {
+        return Err(NotArchived::Exists(file.to_owned()));
+    }
+    let ring = keys.ring();
+    let key = ring.checkpoint_key().ok_or(NotArchived::NoKey)?;
+    let mut snapshot = act.db.snapshot().await?;
+    let public = checkpoint::public_keys(snapshot.access()).await?;
+    let archived = verify::archived(snapshot.access()).await?;
+    let range = archive::range(snapshot.access(), &archived, before.start()).await?;
+    if range.is_empty() {
+        return Ok(None);
+    }
+    let mut checker = Checker::after(&archived);
+    check_range(&mut snapshot, &range, &mut checker).await?;
+    let (digest, records) = write(&mut snapshot, &range, file, before, now, key).await?;
+    drop(snapshot);
+
+    let mut reread = Checker::after(&archived);
+    let checked = archive_file::check(file, &public, &mut reread)?;
+    let is_same = checked.digest == digest && checked.records == records;
+    if !is_same || reread.heads() != checker.heads() {
+        return Err(NotArchived::Flaw(Flaw::of(format!("{} was changed", file.display()))));
+    }
+    let done = Done { digest, range, records, before };
+    let mut tx = act.db.begin().await?;
+    let removed = archive::remove(tx.access(), &done, OPERATOR, act.now(), act.origin).await?;
+    if removed != done.records {
+        return Err(NotArchived::Changed);
+    }
+    tx.commit().await?;
+    Ok(Some(done))
+}
+
+/// What is not whole is not archived: a fault would be harder to find there.
+async fn check_range(
+    snapshot: &mut Tx,
+    range: &Range,
+    checker: &mut Checker,
+) -> Result<(), NotArchived> {
+    let sets = verify::check_sets(snapshot.access()).await?;
+    let checked: Result<(), Broken> = archive::each_record(snapshot.access(), range, |record| {
+        Ok(checker.take(record, |number| sets.hash_of(number))?)
+    })
+    .await;
+    checked?;
+    for head in range.heads().filter(|head| head.chain > 0) {
+        if !checker.heads().contains(head) {
+            return Err(NotArchived::Flaw(Flaw::at(
+                head.chain,
+                head.length,
+                "the chain does not lead to this record",
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn write(
+    snapshot: &mut Tx,
+    range: &Range,
+    file: &Path,
+    before: Day,
+    now: Timestamp,
+    key: &CheckpointKey,
+) -> Result<(String, u64), NotArchived> {
+    let mut writer = Writer::begin(file, before, now)?;
+    // Sets first: a statement can be asked only when no other is under way.
+    let mut numbers = Vec::new();
+    let collected: Result<(), NotArchived> =
+        archive::each_record(snapshot.access(), range, |record: &Stored| {
+            numbers.extend(writer.new_sets(&record.set_numbers()?));
+            Ok(())
+        })
+        .await;
+    collected?;
+    for number in numbers {
+        let (org, names) = archive::set(snapshot.access(), number).await?;
+        writer.set(number, org, &names)?;
+    }
+    let written: Result<(), NotArchived> =
+        archive::each_record(snapshot.access(), range, |record| Ok(writer.record(record)?)).await;
+    written?;
+    Ok(writer.finish(file, range, key)??)
+}

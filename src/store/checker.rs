@@ -1,0 +1,351 @@
+//! A [`Checker`] is handed the records of the trail one by one, first from archives and then from the
+//! database: it computes each one's hash again, follows every chain, and says of the first bad record
+//! what is wrong with it. Pure. Decision 0013 says which bytes are hashed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::chain::{BEGINNING, Digest, Hash, Head};
+use super::stored::Stored;
+
+/// The trail is not whole: the first thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// The record's number; none where it is no record.
+    pub record_id: Option<i64>,
+    /// Its chain.
+    pub chain: Option<i64>,
+    /// Its place in the chain.
+    pub seq: Option<i64>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Flaw {
+    /// Something is wrong that is no one record's.
+    pub fn of(what: impl Into<String>) -> Self {
+        Self { record_id: None, chain: None, seq: None, what: what.into() }
+    }
+
+    /// Something is wrong at a place of a chain.
+    pub fn at(chain: i64, seq: i64, what: impl Into<String>) -> Self {
+        Self { chain: Some(chain), seq: Some(seq), ..Self::of(what) }
+    }
+
+    fn in_record(record: &Stored, what: impl Into<String>) -> Self {
+        let record_id = Some(record.record_id);
+        Self { record_id, chain: record.chain, seq: record.seq, what: what.into() }
+    }
+}
+
+/// Which record, and what is wrong with it.
+impl std::fmt::Display for Flaw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(record_id) = self.record_id {
+            write!(f, "record {record_id}")?;
+            match (self.chain, self.seq) {
+                (Some(chain), Some(seq)) => write!(f, " (chain {chain}, number {seq}): ")?,
+                _ => f.write_str(": ")?,
+            }
+        } else if let (Some(chain), Some(seq)) = (self.chain, self.seq) {
+            write!(f, "chain {chain}, number {seq}: ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// What the records that an archive took away were, as the database says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedPart {
+    /// The SHA-256 of the archive, in hexadecimal.
+    pub digest: String,
+    /// The chain; 0 for the records from before there were chains.
+    pub chain: i64,
+    /// The place of the last one in the chain; of those without a chain its number.
+    pub through: i64,
+    /// Its hash.
+    pub head: Hash,
+}
+
+/// What a checkpoint says of a chain.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// Where the chain ended.
+    pub head: Head,
+    /// Which checkpoint says so, for people.
+    pub from: String,
+}
+
+/// What was found of records that name an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedArchive {
+    /// The SHA-256 of the archive, in hexadecimal.
+    pub digest: String,
+    /// The record that names it.
+    pub record_id: i64,
+}
+
+/// Follows the chains.
+#[derive(Debug, Default)]
+pub struct Checker {
+    heads: BTreeMap<i64, Head>,
+    last_ids: HashMap<i64, i64>,
+    points: HashMap<(i64, i64), Vec<Point>>,
+    archived: Vec<ArchivedPart>,
+    old: Digest,
+    old_records: u64,
+    last_old: Option<i64>,
+    genesis: Option<(u64, String)>,
+    named: Vec<NamedArchive>,
+    records: u64,
+    hashes: Vec<Hash>,
+}
+
+impl Checker {
+    /// With what checkpoints and the database say of the chains.
+    pub fn new(points: impl IntoIterator<Item = Point>, archived: Vec<ArchivedPart>) -> Self {
+        let mut by_place: HashMap<(i64, i64), Vec<Point>> = HashMap::new();
+        for point in points {
+            by_place.entry((point.head.chain, point.head.length)).or_default().push(point);
+        }
+        Self { points: by_place, archived, ..Self::default() }
+    }
+
+    /// Begins where archives have ended, for a trail whose beginning is known to be whole.
+    pub fn after(archived: &[ArchivedPart]) -> Self {
+        let mut checker = Self::default();
+        for part in archived {
+            if part.chain == 0 {
+                checker.last_old = Some(part.through);
+            } else {
+                let head = Head { chain: part.chain, length: part.through, hash: part.head };
+                checker.heads.insert(part.chain, head);
+            }
+        }
+        checker
+    }
+
+    /// How many records there were so far.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Where each chain ends so far.
+    pub fn heads(&self) -> Vec<Head> {
+        self.heads.values().copied().collect()
+    }
+
+    /// The archives that records name.
+    pub fn named(&self) -> &[NamedArchive] {
+        &self.named
+    }
+
+    /// Takes the next record; `hash_of` gives the hash of the set of a number.
+    pub fn take(
+        &mut self,
+        record: &Stored,
+        hash_of: impl Fn(i64) -> Option<Hash>,
+    ) -> Result<(), Flaw> {
+        self.records += 1;
+        let (Some(chain), Some(seq), Some(hash)) = (record.chain, record.seq, &record.hash) else {
+            return self.take_old(record);
+        };
+        let head = self.heads.get(&chain).copied();
+        let head = head.unwrap_or(Head { chain, length: 0, hash: BEGINNING });
+        if seq != head.length + 1 {
+            return Err(self.out_of_order(record, head, seq));
+        }
+        if self.last_ids.insert(chain, record.record_id).is_some_and(|id| id >= record.record_id) {
+            return Err(Flaw::in_record(record, "it stands before a record that it follows"));
+        }
+        if !record.names.is_empty() {
+            return Err(Flaw::in_record(record, "it names people beside its sets"));
+        }
+        self.hashes.clear();
+        for number in record.set_numbers().map_err(|_| unreadable(record, "sets"))? {
+            let found = hash_of(number);
+            let missing = || Flaw::in_record(record, format!("the set {number} is missing"));
+            self.hashes.push(found.ok_or_else(missing)?);
+        }
+        let next = head.then(record.content(&self.hashes).as_bytes());
+        if next.hash != hash.as_slice() {
+            let what = "what stands in it, or the record before it, was changed: its hash differs";
+            return Err(Flaw::in_record(record, what));
+        }
+        self.note(record, next)?;
+        self.heads.insert(chain, next);
+        Ok(())
+    }
+
+    fn out_of_order(&self, record: &Stored, head: Head, seq: i64) -> Flaw {
+        let next = head.length + 1;
+        if seq < next {
+            return Flaw::in_record(record, format!("it stands where number {next} should"));
+        }
+        let part = self
+            .archived
+            .iter()
+            .find(|part| part.chain == head.chain && part.through >= next && part.through < seq);
+        match part {
+            Some(part) => missing_archive(head.chain, next, part),
+            None if seq == next + 1 => Flaw::at(head.chain, next, "the record is missing"),
+            None => Flaw::at(
+                head.chain,
+                next,
+                format!("the records from here to number {} are missing", seq - 1),
+            ),
+        }
+    }
+
+    fn take_old(&mut self, record: &Stored) -> Result<(), Flaw> {
+        if record.chain.is_some() || record.seq.is_some() || record.hash.is_some() {
+            return Err(Flaw::in_record(record, "it has no whole place in a chain"));
+        }
+        if self.last_old.is_some_and(|last| last >= record.record_id) {
+            return Err(Flaw::in_record(record, "it was inserted among archived records"));
+        }
+        self.last_old = Some(record.record_id);
+        self.old_records += 1;
+        self.old.add(&record.old_content());
+        Ok(())
+    }
+
+    /// Remembers what a good record says of the trail itself.
+    fn note(&mut self, record: &Stored, head: Head) -> Result<(), Flaw> {
+        let points = self.points.remove(&(head.chain, head.length)).unwrap_or_default();
+        if let Some(point) = points.iter().find(|point| point.head.hash != head.hash) {
+            let what = format!(
+                "it is another record than when {} was made: the chain was computed anew",
+                point.from
+            );
+            return Err(Flaw::in_record(record, what));
+        }
+        if record.action != "begin_chain" && record.action != "archive_audit" {
+            return Ok(());
+        }
+        let detail: Value =
+            serde_json::from_str(&record.detail).map_err(|_| unreadable(record, "detail"))?;
+        let digest = detail.get("digest").and_then(Value::as_str);
+        let digest = digest.ok_or_else(|| unreadable(record, "detail"))?.to_owned();
+        if record.action == "archive_audit" {
+            self.named.push(NamedArchive { digest, record_id: record.record_id });
+        } else if self.genesis.is_none() {
+            let records = detail.get("records").and_then(Value::as_u64);
+            let records = records.ok_or_else(|| unreadable(record, "detail"))?;
+            self.genesis = Some((records, digest));
+        }
+        Ok(())
+    }
+
+    /// Every archive that has taken records away must be named by a record, and the other way round.
+    pub fn check_archives(&self, chains: &[Head]) -> Result<(), Flaw> {
+        let named = |digest: &str| self.named.iter().any(|archive| archive.digest == digest);
+        // Where records are missing, they may be those that name it: that is told first.
+        let is_whole = chains
+            .iter()
+            .all(|head| self.heads.get(&head.chain).map_or(0, |found| found.length) >= head.length);
+        if let Some(part) = self.archived.iter().find(|part| is_whole && !named(&part.digest)) {
+            return Err(Flaw::of(format!(
+                "audit_archives holds the archive {}, which no record names",
+                part.digest
+            )));
+        }
+        let is_known = |digest: &str| self.archived.iter().any(|part| part.digest == digest);
+        match self.named.iter().find(|archive| !is_known(&archive.digest)) {
+            Some(NamedArchive { digest, record_id }) => Err(Flaw {
+                record_id: Some(*record_id),
+                ..Flaw::of(format!(
+                    "it names the archive {digest}, which audit_archives does not hold"
+                ))
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether that was all, by what the database says of its chains.
+    pub fn finish(self, chains: &[Head]) -> Result<(), Flaw> {
+        for head in chains {
+            let length = self.heads.get(&head.chain).map_or(0, |found| found.length);
+            if length < head.length {
+                let next = length + 1;
+                let part = self
+                    .archived
+                    .iter()
+                    .find(|part| part.chain == head.chain && part.through >= next);
+                let missing = || {
+                    Flaw::at(
+                        head.chain,
+                        next,
+                        format!("the records from here to number {} are missing", head.length),
+                    )
+                };
+                return Err(
+                    part.map_or_else(missing, |part| missing_archive(head.chain, next, part))
+                );
+            }
+        }
+        for found in self.heads.values() {
+            let known = chains.iter().find(|head| head.chain == found.chain);
+            let what = match known {
+                None => "the chain is missing from audit_chains",
+                Some(head) if head.length < found.length => {
+                    "the chain has more records than audit_chains says"
+                }
+                Some(head) if head.hash != found.hash => {
+                    "the chain does not end where audit_chains says"
+                }
+                Some(_) => continue,
+            };
+            return Err(Flaw::at(found.chain, found.length, what));
+        }
+        let mut left: Vec<&Point> = self.points.values().flatten().collect();
+        left.sort_by_key(|point| (point.head.chain, point.head.length));
+        if let Some(point) = left.iter().find(|point| point.head.length > 0) {
+            let length = self.heads.get(&point.head.chain).map_or(0, |found| found.length);
+            let what = format!(
+                "the records from here to number {} are missing: they were there when {} was made",
+                point.head.length, point.from
+            );
+            return Err(Flaw::at(point.head.chain, length + 1, what));
+        }
+        self.finish_old()
+    }
+
+    fn finish_old(self) -> Result<(), Flaw> {
+        let digest = self.old.finish();
+        match self.genesis {
+            Some((records, _)) if records != self.old_records => {
+                let found = self.old_records;
+                if let Some(part) = self.archived.iter().find(|part| part.chain == 0 && found == 0)
+                {
+                    let digest = &part.digest;
+                    return Err(Flaw::of(format!(
+                        "the {records} records from before there were chains are in the archive \
+                         {digest}: give its file by --archive"
+                    )));
+                }
+                Err(Flaw::of(format!(
+                    "of the {records} records from before there were chains, {found} are here"
+                )))
+            }
+            Some((_, sealed)) if sealed != digest => {
+                Err(Flaw::of("a record from before there were chains was changed"))
+            }
+            None if self.old_records > 0 => Err(Flaw::of("records without a chain were inserted")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn missing_archive(chain: i64, next: i64, part: &ArchivedPart) -> Flaw {
+    let what = format!(
+        "the records from here to number {} are in the archive {}: give its file by --archive",
+        part.through, part.digest
+    );
+    Flaw::at(chain, next, what)
+}
+
+fn unreadable(record: &Stored, column: &str) -> Flaw {
+    Flaw::in_record(record, format!("its {column} cannot be read"))
+}

@@ -1,0 +1,264 @@
+//! Whether the trail in the database is whole: its records are handed to a [`Checker`], and the
+//! sets of people and the indexes over them are compared with what they should say.
+
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt;
+
+use super::chain::{Cutter, Hash, Head, Set, hash_of_set, parse_hash};
+pub use super::checker::{ArchivedPart, Checker, Flaw, NamedArchive, Point};
+use super::stored::{Stored, columns, each_name};
+use super::{Access, StoreError, on, statements};
+
+statements! {
+    HEADS = "SELECT chain, length, head FROM audit_chains ORDER BY chain";
+    RECORDS = concat!("SELECT ", columns!(), " FROM audit_records r ORDER BY r.record_id");
+    SETS = "SELECT set_no, org, hash, names FROM audit_sets ORDER BY set_no";
+    ARCHIVES = "SELECT a.digest, p.chain, p.through, p.head \
+                FROM audit_archives a JOIN audit_archived p ON p.digest = a.digest \
+                ORDER BY a.archive_no, p.chain";
+    COUNT_MEMBERS = "SELECT COUNT(*) FROM audit_set_members";
+    /// A name of a set by which the set is not found.
+    LOST_MEMBER = "SELECT s.set_no, CAST(j.value AS TEXT) FROM audit_sets s, json_each(s.names) j \
+                   WHERE NOT EXISTS (SELECT 1 FROM audit_set_members m \
+                                      WHERE m.org = s.org AND m.username = CAST(j.value AS TEXT) \
+                                        AND m.set_no = s.set_no) \
+                   ORDER BY s.set_no LIMIT 1";
+    /// A name by which a set is found that it does not hold.
+    STRANGE_MEMBER = "SELECT m.set_no, m.username FROM audit_set_members m \
+                      WHERE NOT EXISTS (SELECT 1 FROM audit_sets s, json_each(s.names) j \
+                                         WHERE s.set_no = m.set_no AND s.org = m.org \
+                                           AND CAST(j.value AS TEXT) = m.username) \
+                      ORDER BY m.set_no LIMIT 1";
+    COUNT_SUBJECTS = "SELECT COUNT(*) FROM audit_subjects";
+    /// A record that is not found by one of its sets.
+    LOST_SUBJECT = "SELECT r.record_id, CAST(j.value AS BIGINT) \
+                    FROM audit_records r, json_each(r.sets) j \
+                    WHERE NOT EXISTS (SELECT 1 FROM audit_subjects s \
+                                       WHERE s.set_no = CAST(j.value AS BIGINT) \
+                                         AND s.record_id = r.record_id) \
+                    ORDER BY r.record_id LIMIT 1";
+    /// A record that is found by a set which it does not name.
+    STRANGE_SUBJECT = "SELECT s.record_id, s.set_no FROM audit_subjects s \
+                       WHERE NOT EXISTS (SELECT 1 FROM audit_records r, json_each(r.sets) j \
+                                          WHERE r.record_id = s.record_id \
+                                            AND CAST(j.value AS BIGINT) = s.set_no) \
+                         AND NOT EXISTS (SELECT 1 FROM audit_records r \
+                                          WHERE r.record_id = s.record_id AND r.chain IS NULL) \
+                       ORDER BY s.record_id LIMIT 1";
+    SUBJECTS_OF = "SELECT set_no FROM audit_subjects WHERE record_id = $1";
+}
+
+/// Verification ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The trail is not whole.
+    #[error("{0}")]
+    Flaw(Flaw),
+    /// The database could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Flaw> for Broken {
+    fn from(flaw: Flaw) -> Self {
+        Self::Flaw(flaw)
+    }
+}
+
+impl From<sqlx::Error> for Broken {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Where each chain ends.
+pub async fn heads(access: Access<'_>) -> Result<Vec<Head>, StoreError> {
+    let rows: Vec<(i64, i64, Vec<u8>)> =
+        on!(access, connection => sqlx::query_as(HEADS).fetch_all(connection))?;
+    let head = |(chain, length, hash): (i64, i64, Vec<u8>)| {
+        Ok(Head { chain, length, hash: parse_hash(&hash)? })
+    };
+    rows.into_iter().map(head).collect()
+}
+
+/// What archives have taken away, the oldest first.
+pub async fn archived(access: Access<'_>) -> Result<Vec<ArchivedPart>, StoreError> {
+    let rows: Vec<(String, i64, i64, Vec<u8>)> =
+        on!(access, connection => sqlx::query_as(ARCHIVES).fetch_all(connection))?;
+    let part = |(digest, chain, through, head): (String, i64, i64, Vec<u8>)| {
+        Ok(ArchivedPart { digest, chain, through, head: parse_hash(&head)? })
+    };
+    rows.into_iter().map(part).collect()
+}
+
+/// What verification found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where each chain ends.
+    pub heads: Vec<Head>,
+    /// How many records there are, those in archives among them.
+    pub records: u64,
+    /// How many sets of people.
+    pub sets: u64,
+}
+
+/// Follows the rest of the chains through the database, from one snapshot, and compares the indexes
+/// by which people are found with what they index. `progress` is told now and then how many records
+/// are done.
+pub async fn verify(
+    mut access: Access<'_>,
+    mut checker: Checker,
+    mut progress: impl FnMut(u64),
+) -> Result<Found, Broken> {
+    let chains = heads(access.reborrow()).await?;
+    let sets = check_sets(access.reborrow()).await?;
+    let mut references = 0_u64;
+    let mut old = Vec::new();
+    macro_rules! each {
+        ($connection:ident) => {{
+            let mut records = sqlx::query_as::<_, Stored>(RECORDS).fetch($connection);
+            while let Some(record) = records.try_next().await? {
+                checker.take(&record, |number| sets.hash_of(number))?;
+                if record.chain.is_none() {
+                    old.push((record.record_id, record.org, record.names));
+                } else {
+                    references += record.set_numbers()?.len() as u64;
+                }
+                if checker.records() % 10_000 == 0 {
+                    progress(checker.records());
+                }
+            }
+        }};
+    }
+    match access.reborrow() {
+        Access::Sqlite(connection) => each!(connection),
+        Access::Postgres(connection) => each!(connection),
+    }
+    checker.check_archives(&chains)?;
+    let (heads, records) = (checker.heads(), checker.records());
+    checker.finish(&chains)?;
+    for (record_id, org, names) in old {
+        references += check_old(access.reborrow(), &sets, record_id, &org, &names).await?;
+    }
+    check_indexes(access, &sets, references).await?;
+    Ok(Found { heads, records, sets: sets.hashes.len() as u64 })
+}
+
+/// The sets of people that records name.
+#[derive(Debug)]
+pub struct Sets {
+    hashes: HashMap<i64, Hash>,
+    names: u64,
+}
+
+impl Sets {
+    /// The hash of the set of a number.
+    pub fn hash_of(&self, number: i64) -> Option<Hash> {
+        self.hashes.get(&number).copied()
+    }
+}
+
+/// The sets, of which every one is what its hash says.
+pub async fn check_sets(access: Access<'_>) -> Result<Sets, Broken> {
+    let mut sets = Sets { hashes: HashMap::new(), names: 0 };
+    macro_rules! each {
+        ($connection:ident) => {{
+            let mut rows =
+                sqlx::query_as::<_, (i64, String, Vec<u8>, String)>(SETS).fetch($connection);
+            while let Some((number, org, hash, names)) = rows.try_next().await? {
+                let hash = parse_hash(&hash)?;
+                if hash_of_set(&org, &names) != hash {
+                    return Err(
+                        Flaw::of(format!("the people of the set {number} were changed")).into()
+                    );
+                }
+                sets.names += each_name(&names).count() as u64;
+                sets.hashes.insert(number, hash);
+            }
+        }};
+    }
+    match access {
+        Access::Sqlite(connection) => each!(connection),
+        Access::Postgres(connection) => each!(connection),
+    }
+    Ok(sets)
+}
+
+/// A record from before there were chains is found by the sets of those whom it names, and by no
+/// others. Gives how many they are.
+async fn check_old(
+    access: Access<'_>,
+    sets: &Sets,
+    record_id: i64,
+    org: &str,
+    names: &str,
+) -> Result<u64, Broken> {
+    let unreadable =
+        || Flaw { record_id: Some(record_id), ..Flaw::of("whom it names cannot be read") };
+    let mut names: Vec<String> = serde_json::from_str(names).map_err(|_| unreadable())?;
+    names.sort_unstable();
+    names.dedup();
+    let mut cutter = Cutter::new(org);
+    let mut expected: Vec<Set> = names.iter().filter_map(|name| cutter.push(name)).collect();
+    expected.extend(cutter.finish());
+    let found: Vec<i64> = on!(access, connection => sqlx::query_scalar(SUBJECTS_OF)
+        .bind(record_id)
+        .fetch_all(connection))?;
+    let found: Vec<Option<&Hash>> = found.iter().map(|number| sets.hashes.get(number)).collect();
+    let is_there = expected.iter().all(|set| found.contains(&Some(&set.hash)));
+    if is_there && found.len() == expected.len() {
+        return Ok(expected.len() as u64);
+    }
+    let what = "it is not found by whom it names: audit_subjects was changed";
+    Err(Flaw { record_id: Some(record_id), ..Flaw::of(what) }.into())
+}
+
+/// The two indexes say what the sets and the records say, and no more: else somebody's look could
+/// be hidden from whoever asks who has looked.
+async fn check_indexes(mut access: Access<'_>, sets: &Sets, references: u64) -> Result<(), Broken> {
+    let members = number(access.reborrow(), COUNT_MEMBERS).await?;
+    if let Some((set, name)) = pair::<String>(access.reborrow(), LOST_MEMBER).await? {
+        let what = format!("the set {set} is not found by {name}: audit_set_members was changed");
+        return Err(Flaw::of(what).into());
+    }
+    if members != sets.names {
+        let found = pair::<String>(access.reborrow(), STRANGE_MEMBER).await?;
+        let what = match found {
+            Some((set, name)) => format!("the set {set} is found by {name}, whom it does not hold"),
+            None => "a set holds somebody twice".to_owned(),
+        };
+        return Err(Flaw::of(what).into());
+    }
+    if let Some((record_id, set)) = pair::<i64>(access.reborrow(), LOST_SUBJECT).await? {
+        let what = format!("it is not found by its set {set}: audit_subjects was changed");
+        return Err(Flaw { record_id: Some(record_id), ..Flaw::of(what) }.into());
+    }
+    if number(access.reborrow(), COUNT_SUBJECTS).await? != references {
+        let found = pair::<i64>(access.reborrow(), STRANGE_SUBJECT).await?;
+        let flaw = match found {
+            Some((record_id, set)) => Flaw {
+                record_id: Some(record_id),
+                ..Flaw::of(format!("it is found by the set {set}, which it does not name"))
+            },
+            None => Flaw::of("audit_subjects does not say what the records say"),
+        };
+        return Err(flaw.into());
+    }
+    Ok(())
+}
+
+async fn number(access: Access<'_>, statement: &'static str) -> Result<u64, Broken> {
+    let number: i64 =
+        on!(access, connection => sqlx::query_scalar(statement).fetch_one(connection))?;
+    Ok(u64::try_from(number).map_err(|_| StoreError::Impossible("a count"))?)
+}
+
+/// A row of a number and something, if there is one.
+async fn pair<T>(access: Access<'_>, statement: &'static str) -> Result<Option<(i64, T)>, Broken>
+where
+    T: Send + Unpin + sqlx::Type<sqlx::Sqlite> + sqlx::Type<sqlx::Postgres>,
+    T: for<'r> sqlx::Decode<'r, sqlx::Sqlite> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
+{
+    Ok(on!(access, connection => sqlx::query_as(statement).fetch_optional(connection))?)
+}
