@@ -1,4 +1,4 @@
--- The audit trail, chained: the same as ../0008_audit.sql, which is for SQLite.
+-- The audit trail, chained: the same as ../0007_audit.sql, which is for SQLite.
 
 CREATE TABLE pay_versions (
     org     TEXT   NOT NULL PRIMARY KEY,

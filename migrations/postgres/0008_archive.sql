@@ -1,4 +1,4 @@
--- Archives of the audit trail: the same as ../0011_archive.sql, which is for SQLite.
+-- Archives of the audit trail: the same as ../0008_archive.sql, which is for SQLite.
 
 CREATE TABLE audit_archives (
     archive_no  BIGINT NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
