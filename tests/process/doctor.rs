@@ -197,9 +197,15 @@ async fn what_is_wrong_with_the_schema_or_the_clock_is_a_problem() {
         assert_eq!(report.code, 1);
         report.says("problem", check)
     };
+    // As a server with a wrong clock would have written it; what chains the records is in the way.
+    let chained = match is_postgres() {
+        true => "ALTER TABLE audit_records DISABLE TRIGGER ALL",
+        false => "DROP TRIGGER audit_is_chained; DROP TRIGGER audit_moves_the_head",
+    };
+    database.execute(chained).await;
     database
         .execute(
-            "INSERT INTO audit (at, org, actor, action, subjects, client, request_id) \
+            "INSERT INTO audit_records (at, org, actor, action, names, client, request_id) \
              VALUES (32503680000000, 'twilio', 'operator', 'add_org', '[]', 'local', 'x')",
         )
         .await;

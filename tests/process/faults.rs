@@ -59,7 +59,7 @@ fn r101_a_file_or_folder_that_cannot_be_written_is_a_sentence() {
         assert!(advice.iter().any(|words| said.contains(words)), "{said}");
     }
     let (_, said) = refused(&mut bound_by_modes(folder.path(), &[]));
-    assert!(said.contains("the key file stipend.key cannot be written"), "{said}");
+    assert!(said.contains("the database stipend.db: cannot be opened"), "{said}");
     give(folder.path(), 0o700);
     assert_eq!(std::fs::read(&file).unwrap(), before, "the file has not changed");
     let left = std::fs::read_dir(folder.path()).unwrap().filter_map(Result::ok);
