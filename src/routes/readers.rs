@@ -11,7 +11,7 @@ use super::path::Name;
 use super::query::Query;
 use crate::domain::Username;
 use crate::error::Error;
-use crate::policy::{Allowed, Audit};
+use crate::policy::{Allowed, Audit, Denied, Lack};
 use crate::service::audit::{self, ReadersBody};
 use crate::service::{Act, asked};
 use crate::store::disclosure::Withheld;
@@ -38,7 +38,7 @@ pub(super) async fn my_readers(
     query: Query,
     act: Act<'_>,
 ) -> Result<Answer, Error> {
-    let oneself = caller.0.oneself().map_err(|denied| Error::Forbidden(denied.to_string()))?;
+    let oneself = caller.0.oneself().map_err(not_oneself)?;
     let username = oneself.account().username.clone();
     readers(Asker::Oneself(oneself), &username, "/me/readers", query, act).await
 }
@@ -64,6 +64,16 @@ pub(super) async fn readers_of(
     readers(Asker::Auditor(allowed, username.clone()), &username, &path, query, act).await
 }
 
+/// Of oneself no grant is asked for, so that no scope would help.
+fn not_oneself(denied: Denied) -> Error {
+    Error::Forbidden(match denied.lack {
+        Lack::Person => {
+            "A machine token is not told who has seen its user's pay: sign in for that".to_owned()
+        }
+        _ => denied.to_string(),
+    })
+}
+
 async fn readers(
     asker: Asker,
     username: &Username,
@@ -77,8 +87,7 @@ async fn readers(
     let to_auditor = matches!(asker, Asker::Auditor(..));
     let found = audit::looks(act, asker, after, limit).await;
     let found = found.map_err(|withheld| match withheld {
-        // Of oneself no grant is asked for, so that no scope would help.
-        Withheld::Denied(denied) if !to_auditor => Error::Forbidden(denied.to_string()),
+        Withheld::Denied(denied) if !to_auditor => not_oneself(denied),
         withheld => withheld.into(),
     })?;
     let next = found.next.map(|after| {

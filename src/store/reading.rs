@@ -267,10 +267,7 @@ pub async fn looks(
                     sessions::find_live(tx.access(), &account, session_id, purpose.at).await?;
                 oneself.renew(&session.ok_or(Withheld::SessionEnded)?.standing)?;
                 let session = Some(session_id);
-                let mut record =
-                    Record::of(&account, session, purpose.action, purpose.at, purpose.origin);
-                record.token = oneself.token();
-                record
+                Record::of(&account, session, purpose.action, purpose.at, purpose.origin)
             }
             Asker::Auditor(allowed, username) => {
                 if let Some(renewed) = renewed(&mut tx, allowed, purpose.at).await? {

@@ -312,8 +312,8 @@ async fn every_success_that_is_documented_is_answered_as_documented() {
     story.tell(Method::Get, "/audit", csv, 200).await;
     story.get("/pay/{name}/readers", "/pay/ann/readers?limit=1").await;
 
-    story.tell(Method::Delete, "/me/sessions", everywhere, 204).await;
     second_factor(&mut story, &app).await;
+    story.tell(Method::Delete, "/me/sessions", everywhere, 204).await;
 
     let login = json!({ "username": "jim", "password": "ahoy" }).to_string();
     let login = || app.anonymous().post("/jwt").json(&login);
