@@ -149,10 +149,7 @@ async function end(bearer) {
 /** Who has seen the caller's pay, newest first, below a record's number: { looks, next, archivedBefore },
  *  `next` being where the earlier ones begin, or null. */
 export async function listReaders(after) {
-  const answer = await ask("GET", `/me/readers?limit=50${after ? `&after=${after}` : ""}`);
-  if (answer.status === 401) {
-    throw new Failure("session", "Your session has ended. Sign in again.");
-  }
+  const answer = await askSignedIn("GET", `/me/readers?limit=50${after ? `&after=${after}` : ""}`);
   const body = await read(answer);
   const good = (look) => typeof look?.actor === "string" && Array.isArray(look.grants);
   if (!Array.isArray(body?.readers) || !body.readers.every(good)) throw unexpected(answer);
