@@ -146,13 +146,18 @@ pub async fn turn_off(
 /// Takes the second factor off somebody who has lost it, and ends their sessions. Whoever does so
 /// comes nearer to signing in as them, and so must hold all that they hold. Their password alone
 /// lets them in from now on; it may be one that is too short for that, so they choose another one
-/// before anything else.
+/// before anything else. Nobody does so to themselves: [`turn_off`] asks for the password and a code.
 pub async fn reset(
     act: Act<'_>,
     allowed: &Recent<Allowed<Manage>>,
     username: &Username,
 ) -> Result<(), Refused> {
     let account = Account::in_org(&allowed.account().org, username);
+    if allowed.principal().is_signed_in_as(&account) {
+        return Err(Refused::Hindered(
+            "this is your own: DELETE /me/totp, which asks for your password and a code",
+        ));
+    }
     let now = act.now();
     let mut tx = act.db.begin().await?;
     orgs::lock(tx.access(), &account.org).await?;

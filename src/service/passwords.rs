@@ -70,15 +70,21 @@ pub(super) async fn store(
 }
 
 /// Gives a user another password and ends their sessions. Whoever does so could then sign in as
-/// them, and so must hold all that they hold.
+/// them, and so must hold all that they hold. Nobody does so to themselves: [`change_own`] asks for
+/// the old password, which whoever finds a page open does not know.
 pub async fn set(
     act: Act<'_>,
     allowed: &Recent<Allowed<Manage>>,
     username: &Username,
     password: NewPassword,
 ) -> Result<Option<OneTime>, Refused> {
-    let (stored, told) = store(act, password).await?;
     let account = Account::in_org(&allowed.account().org, username);
+    if allowed.principal().is_signed_in_as(&account) {
+        return Err(Refused::Hindered(
+            "this is your own: PUT /me/password, which asks for the old one",
+        ));
+    }
+    let (stored, told) = store(act, password).await?;
     let now = act.now();
     let mut tx = act.db.begin().await?;
     orgs::lock(tx.access(), &account.org).await?;

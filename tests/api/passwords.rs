@@ -232,6 +232,18 @@ async fn r42_a_password_that_was_made_permits_nothing_but_to_change_it() {
 }
 
 #[tokio::test]
+async fn r42_a_manager_changes_their_own_password_with_the_old_one_like_everybody() {
+    let app = org().await;
+    let boss = app.user("acme/boss").await;
+    let refused = boss.post("/users/boss/password").send().await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(refused.text().contains("PUT /me/password"), "{refused:?}");
+    assert_eq!(boss.get("/me").send().await.status, 200, "nothing has ended");
+    app.user("acme/boss").await;
+    assert_eq!(boss.post("/users/ann/password").send().await.status, 200);
+}
+
+#[tokio::test]
 async fn r42_a_password_that_was_made_is_as_good_as_wrong_after_72_hours() {
     let app = org().await;
     let boss = app.user("acme/boss").await;
