@@ -111,6 +111,7 @@ pub async fn change_own(
 ) -> Result<(), Refused> {
     let account = caller.account();
     let session_id = caller.session_id().ok_or(Refused::SessionEnded)?;
+    let alone = GoodPassword::check(new, account, false);
     let new = check(act, account, new, "new").await?;
     if new.is(&old) {
         return Err(Refused::invalid("new", BadPassword::Unchanged));
@@ -130,6 +131,10 @@ pub async fn change_own(
     live.ok_or(Refused::SessionEnded)?;
     if !users::hold_password(tx.access(), account, &verified).await? {
         return Err(Refused::WrongPassword);
+    }
+    // The second factor may be off since, beside which it was good.
+    if !users::has_second_factor(tx.access(), account).await? {
+        alone.map_err(|bad| Refused::invalid("new", bad))?;
     }
     let stored = StoredPassword { hash, expires_at: None };
     users::set_password(tx.access(), account, &stored).await?;
