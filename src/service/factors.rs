@@ -180,11 +180,18 @@ pub async fn reset(
     Ok(tx.commit().await?)
 }
 
-/// The caller's session may have ended since they were identified.
+/// The caller's session may have ended since they were identified. And whoever signed in with a
+/// password that was made for them, which somebody else may know, chooses their own first.
 async fn still_signed_in(act: Act<'_>, tx: &mut Tx, caller: &Principal) -> Result<(), Refused> {
     let session_id = caller.session_id().ok_or(Refused::SessionEnded)?;
     let live = sessions::find_live(tx.access(), caller.account(), session_id, act.now()).await?;
-    live.map(drop).ok_or(Refused::SessionEnded)
+    let live = live.ok_or(Refused::SessionEnded)?;
+    if live.standing.limits.password_must_change {
+        return Err(Refused::Hindered(
+            "change your password first: PUT /me/password; this one was made for you",
+        ));
+    }
+    Ok(())
 }
 
 /// Puts on record what the caller did about themselves.

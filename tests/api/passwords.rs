@@ -222,6 +222,17 @@ async fn r42_a_password_that_was_made_permits_nothing_but_to_change_it() {
         let says = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(refused.status == 403 && says.contains("PUT /me/password"), "{refused:?}");
     }
+    for ask in [
+        cyd.post("/me/totp"),
+        cyd.post("/me/totp/confirm").json(r#"{"code":"000000"}"#),
+        cyd.post("/me/totp/recovery-codes"),
+    ] {
+        let refused = ask.send().await;
+        assert!(
+            refused.status == 409 && refused.text().contains("PUT /me/password"),
+            "{refused:?}"
+        );
+    }
 
     assert_eq!(cyd.change_password(&password, NEW).await.status, 204);
     assert_eq!(must_change(&cyd).await, Value::Null);
