@@ -283,6 +283,11 @@ impl Principal {
         self.session_id.as_deref()
     }
 
+    /// Whether this account's own user asks; the operator of the command line is nobody's.
+    pub fn is_signed_in_as(&self, account: &Account) -> bool {
+        self.session_id.is_some() && self.account == *account
+    }
+
     /// The name of the machine token that asks; none for a person.
     pub fn token_name(&self) -> Option<&str> {
         self.standing.token_name.as_deref()

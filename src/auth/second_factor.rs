@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::digest::{SHA256, digest};
 use totp_rs::{Builder, Totp};
 
-use super::{Asked, Auth, Credentials, LogInError, Sealer, Verdict};
+use super::{Admitted, Asked, Auth, Credentials, LogInError, Sealer, Verdict};
 use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::domain::Account;
@@ -307,17 +307,19 @@ impl Proof {
 
 impl Auth {
     /// Has somebody who is signed in say their password, and a code, again: as a sign-in does it,
-    /// with all that slows guessing down. What was proved counts when it is spent.
+    /// with all that slows guessing down. Gives the hash that says that the password is right, and
+    /// what was proved, which counts when it is spent.
     pub async fn prove_again(
         &self,
         caller: &Principal,
         password: Secret<String>,
         code: Option<Code>,
         origin: &Origin,
-    ) -> Result<Proof, LogInError> {
+    ) -> Result<(String, Proof), LogInError> {
         let username = caller.account().to_string();
         let credentials = Credentials { username, password, code, perms: None };
-        Ok(self.verify(credentials, Asked::Both, origin).await?.proof)
+        let Admitted { hash, proof, .. } = self.verify(credentials, Asked::Both, origin).await?;
+        Ok((hash, proof))
     }
 }
 

@@ -241,6 +241,7 @@ impl From<&OneTime> for PasswordBody {
     responses(
         (status = 200, description = "The password", body = PasswordBody),
         (status = 404),
+        (status = 409),
     )
 )]
 #[rocket::post("/users/<name>/password")]

@@ -12,7 +12,7 @@ use crate::domain::{Account, GoodPassword, Username};
 use crate::policy::{Allowed, Manage, Principal, Recent};
 use crate::store::audit::{self, Action, Record};
 use crate::store::factors::{self, Standing};
-use crate::store::{Tx, orgs, people, sessions};
+use crate::store::{Tx, orgs, people, sessions, users};
 
 /// How long somebody whose factor was taken off them may take to choose another password.
 const TIME_FOR_A_PASSWORD: Duration = Duration::from_secs(7 * 86_400);
@@ -69,6 +69,8 @@ pub async fn confirm(
     let (account, now) = (caller.account(), act.now());
     let codes = RecoveryCodes::make(account, act.ports.entropy.as_ref())?;
     let mut tx = act.db.begin().await?;
+    // Of a token that is being made meanwhile, either this sees it or its maker sees this.
+    orgs::lock(tx.access(), &account.org).await?;
     still_signed_in(act, &mut tx, caller).await?;
     let factor = factors::find(tx.access(), account, "").await?.ok_or(Refused::NotFound)?;
     if factor.is_on() {
@@ -123,7 +125,7 @@ pub async fn turn_off(
 ) -> Result<(), Refused> {
     let (account, now) = (caller.account(), act.now());
     let is_good_alone = GoodPassword::check(&password, account, false).is_ok();
-    let proof = auth.prove_again(caller, password, Some(code), act.origin).await?;
+    let (hash, proof) = auth.prove_again(caller, password, Some(code), act.origin).await?;
     if !proof.is_second_factor() {
         return Err(IS_OFF);
     }
@@ -134,9 +136,13 @@ pub async fn turn_off(
         ));
     }
     let mut tx = act.db.begin().await?;
+    // Of a token that is being made meanwhile, either this sees it or its maker sees this.
+    orgs::lock(tx.access(), &account.org).await?;
     let is_spent = proof.spend(&mut tx, account, now).await?;
     still_signed_in(act, &mut tx, caller).await?;
-    if !is_spent || !factors::turn_off(tx.access(), account).await? {
+    // Another password may have come since, which is too short to stand alone.
+    let is_current = users::hold_password(tx.access(), account, &hash).await?;
+    if !is_spent || !is_current || !factors::turn_off(tx.access(), account).await? {
         return Err(Refused::NotProved(LogInError::WrongCredentials));
     }
     record(act, &mut tx, caller, Action::TurnOffSecondFactor).await?;
@@ -146,13 +152,18 @@ pub async fn turn_off(
 /// Takes the second factor off somebody who has lost it, and ends their sessions. Whoever does so
 /// comes nearer to signing in as them, and so must hold all that they hold. Their password alone
 /// lets them in from now on; it may be one that is too short for that, so they choose another one
-/// before anything else.
+/// before anything else. Nobody does so to themselves: [`turn_off`] asks for the password and a code.
 pub async fn reset(
     act: Act<'_>,
     allowed: &Recent<Allowed<Manage>>,
     username: &Username,
 ) -> Result<(), Refused> {
     let account = Account::in_org(&allowed.account().org, username);
+    if allowed.principal().is_signed_in_as(&account) {
+        return Err(Refused::Hindered(
+            "this is your own: DELETE /me/totp, which asks for your password and a code",
+        ));
+    }
     let now = act.now();
     let mut tx = act.db.begin().await?;
     orgs::lock(tx.access(), &account.org).await?;
@@ -169,11 +180,18 @@ pub async fn reset(
     Ok(tx.commit().await?)
 }
 
-/// The caller's session may have ended since they were identified.
+/// The caller's session may have ended since they were identified. And whoever signed in with a
+/// password that was made for them, which somebody else may know, chooses their own first.
 async fn still_signed_in(act: Act<'_>, tx: &mut Tx, caller: &Principal) -> Result<(), Refused> {
     let session_id = caller.session_id().ok_or(Refused::SessionEnded)?;
     let live = sessions::find_live(tx.access(), caller.account(), session_id, act.now()).await?;
-    live.map(drop).ok_or(Refused::SessionEnded)
+    let live = live.ok_or(Refused::SessionEnded)?;
+    if live.standing.limits.password_must_change {
+        return Err(Refused::Hindered(
+            "change your password first: PUT /me/password; this one was made for you",
+        ));
+    }
+    Ok(())
 }
 
 /// Puts on record what the caller did about themselves.

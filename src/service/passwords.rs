@@ -70,15 +70,21 @@ pub(super) async fn store(
 }
 
 /// Gives a user another password and ends their sessions. Whoever does so could then sign in as
-/// them, and so must hold all that they hold.
+/// them, and so must hold all that they hold. Nobody does so to themselves: [`change_own`] asks for
+/// the old password, which whoever finds a page open does not know.
 pub async fn set(
     act: Act<'_>,
     allowed: &Recent<Allowed<Manage>>,
     username: &Username,
     password: NewPassword,
 ) -> Result<Option<OneTime>, Refused> {
-    let (stored, told) = store(act, password).await?;
     let account = Account::in_org(&allowed.account().org, username);
+    if allowed.principal().is_signed_in_as(&account) {
+        return Err(Refused::Hindered(
+            "this is your own: PUT /me/password, which asks for the old one",
+        ));
+    }
+    let (stored, told) = store(act, password).await?;
     let now = act.now();
     let mut tx = act.db.begin().await?;
     orgs::lock(tx.access(), &account.org).await?;
@@ -105,6 +111,7 @@ pub async fn change_own(
 ) -> Result<(), Refused> {
     let account = caller.account();
     let session_id = caller.session_id().ok_or(Refused::SessionEnded)?;
+    let alone = GoodPassword::check(new, account, false);
     let new = check(act, account, new, "new").await?;
     if new.is(&old) {
         return Err(Refused::invalid("new", BadPassword::Unchanged));
@@ -124,6 +131,10 @@ pub async fn change_own(
     live.ok_or(Refused::SessionEnded)?;
     if !users::hold_password(tx.access(), account, &verified).await? {
         return Err(Refused::WrongPassword);
+    }
+    // The second factor may be off since, beside which it was good.
+    if !users::has_second_factor(tx.access(), account).await? {
+        alone.map_err(|bad| Refused::invalid("new", bad))?;
     }
     let stored = StoredPassword { hash, expires_at: None };
     users::set_password(tx.access(), account, &stored).await?;

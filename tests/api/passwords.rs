@@ -222,6 +222,17 @@ async fn r42_a_password_that_was_made_permits_nothing_but_to_change_it() {
         let says = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(refused.status == 403 && says.contains("PUT /me/password"), "{refused:?}");
     }
+    for ask in [
+        cyd.post("/me/totp"),
+        cyd.post("/me/totp/confirm").json(r#"{"code":"000000"}"#),
+        cyd.post("/me/totp/recovery-codes"),
+    ] {
+        let refused = ask.send().await;
+        assert!(
+            refused.status == 409 && refused.text().contains("PUT /me/password"),
+            "{refused:?}"
+        );
+    }
 
     assert_eq!(cyd.change_password(&password, NEW).await.status, 204);
     assert_eq!(must_change(&cyd).await, Value::Null);
@@ -229,6 +240,18 @@ async fn r42_a_password_that_was_made_permits_nothing_but_to_change_it() {
     assert_eq!(app.anonymous().log_in("acme/cyd", &password).await.status, 401);
     app.clock.advance(Duration::from_hours(1000));
     assert_eq!(must_change(&app.user_with("acme/cyd", NEW).await).await, Value::Null);
+}
+
+#[tokio::test]
+async fn r42_a_manager_changes_their_own_password_with_the_old_one_like_everybody() {
+    let app = org().await;
+    let boss = app.user("acme/boss").await;
+    let refused = boss.post("/users/boss/password").send().await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(refused.text().contains("PUT /me/password"), "{refused:?}");
+    assert_eq!(boss.get("/me").send().await.status, 200, "nothing has ended");
+    app.user("acme/boss").await;
+    assert_eq!(boss.post("/users/ann/password").send().await.status, 200);
 }
 
 #[tokio::test]

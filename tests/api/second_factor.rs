@@ -419,6 +419,29 @@ async fn an_administrator_takes_it_off_who_has_lost_it() {
 }
 
 #[tokio::test]
+async fn an_administrator_turns_their_own_off_with_password_and_code_like_everybody() {
+    let app = org().await;
+    let root = enrol(&app, "acme/root").await;
+    let refused = root.actor.delete("/users/root/totp").send().await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(refused.text().contains("DELETE /me/totp"), "{refused:?}");
+    assert_eq!(state(&root.actor).await["on"], true);
+}
+
+#[tokio::test]
+async fn r41_no_short_password_is_left_alone_by_a_change_at_the_moment_of_turning_it_off() {
+    let app = org().await;
+    set_password(&app, "ann", LONG).await;
+    let ann = enrol_with(&app, "acme/ann", LONG).await;
+    app.clock.advance(STEP);
+    let code = ann.app.code_at(app.clock.seconds());
+    let (off, changed) =
+        join!(turn_off(&ann.actor, LONG, &code), ann.actor.change_password(LONG, "kx7!pw2q"),);
+    let statuses = (off.status, changed.status);
+    assert!(matches!(statuses, (204, 400) | (403, 204)), "{off:?} {changed:?}");
+}
+
+#[tokio::test]
 async fn who_signs_in_while_a_second_factor_is_turned_on_or_off_is_asked_again() {
     let app = org().await;
     let ann = enrol(&app, "acme/ann").await;
