@@ -106,7 +106,7 @@ impl CheckpointKey {
 
     /// A key of this seed.
     #[cfg(test)]
-    pub(super) fn of_seed(seed: &[u8; 32]) -> Self {
+    pub(crate) fn of_seed(seed: &[u8; 32]) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
         Self { kid: kid_of(pair.public_key().as_ref()), pair }
     }

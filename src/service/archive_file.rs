@@ -145,7 +145,14 @@ impl Writer {
             .and_then(|()| self.file.flush())
             .and_then(|()| self.file.get_ref().sync_all());
         written.map_err(failed(&self.part, "written"))?;
-        std::fs::rename(&self.part, path).map_err(failed(path, "written"))?;
+        // Not over another archive that took the name meanwhile: its records are nowhere else.
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|_| std::fs::rename(&self.part, path))
+            .map_err(failed(path, "written"))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         // The name is durable only when the folder is.
@@ -238,4 +245,25 @@ pub(super) fn check(
 
 fn flaw(path: &Path, what: impl std::fmt::Display) -> BadArchive {
     BadArchive::Flaw(Flaw::of(format!("{}: {what}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_archive_is_written_over_another_that_took_its_name_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.jsonl");
+        let at = Timestamp::from_millis(0);
+        let key = CheckpointKey::of_seed(&[7; 32]);
+        let first = Writer::begin(&path, at.day(), at).unwrap();
+        std::fs::write(&path, "the records of another archive").unwrap();
+        assert!(first.finish(&path, &Range::default(), &key).unwrap().is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "the records of another archive");
+        std::fs::remove_file(&path).unwrap();
+        let second = Writer::begin(&path, at.day(), at).unwrap();
+        assert!(second.finish(&path, &Range::default(), &key).unwrap().is_ok());
+        assert!(std::fs::read_to_string(&path).unwrap().contains(FORMAT));
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use super::chain::{BEGINNING, Digest, Hash, Head};
+use super::chain::{BEGINNING, Digest, Hash, Head, unhex_hash};
 use super::stored::Stored;
 
 /// The trail is not whole: the first thing that is wrong.
@@ -60,6 +60,8 @@ impl std::fmt::Display for Flaw {
 pub struct ArchivedPart {
     /// The SHA-256 of the archive, in hexadecimal.
     pub digest: String,
+    /// The day before which all its records are.
+    pub before: String,
     /// The chain; 0 for the records from before there were chains.
     pub chain: i64,
     /// The place of the last one in the chain; of those without a chain its number.
@@ -84,6 +86,8 @@ pub struct NamedArchive {
     pub digest: String,
     /// The record that names it.
     pub record_id: i64,
+    /// What that record says of it.
+    pub parts: Vec<ArchivedPart>,
 }
 
 /// Follows the chains.
@@ -202,6 +206,11 @@ impl Checker {
         if record.chain.is_some() || record.seq.is_some() || record.hash.is_some() {
             return Err(Flaw::in_record(record, "it has no whole place in a chain"));
         }
+        // Their columns are younger than these records, whose digest does not hold them.
+        if record.token.is_some() || record.outcome != "done" || record.sets != "[]" {
+            let what = "it says what no record from before there were chains can say";
+            return Err(Flaw::in_record(record, what));
+        }
         if self.last_old.is_some_and(|last| last >= record.record_id) {
             return Err(Flaw::in_record(record, "it was inserted among archived records"));
         }
@@ -229,7 +238,8 @@ impl Checker {
         let digest = detail.get("digest").and_then(Value::as_str);
         let digest = digest.ok_or_else(|| unreadable(record, "detail"))?.to_owned();
         if record.action == "archive_audit" {
-            self.named.push(NamedArchive { digest, record_id: record.record_id });
+            let parts = parts(&digest, &detail).ok_or_else(|| unreadable(record, "detail"))?;
+            self.named.push(NamedArchive { digest, record_id: record.record_id, parts });
         } else if self.genesis.is_none() {
             let records = detail.get("records").and_then(Value::as_u64);
             let records = records.ok_or_else(|| unreadable(record, "detail"))?;
@@ -251,16 +261,20 @@ impl Checker {
                 part.digest
             )));
         }
-        let is_known = |digest: &str| self.archived.iter().any(|part| part.digest == digest);
-        match self.named.iter().find(|archive| !is_known(&archive.digest)) {
-            Some(NamedArchive { digest, record_id }) => Err(Flaw {
-                record_id: Some(*record_id),
-                ..Flaw::of(format!(
-                    "it names the archive {digest}, which audit_archives does not hold"
-                ))
-            }),
-            None => Ok(()),
+        for NamedArchive { digest, record_id, parts } in &self.named {
+            let found: Vec<&ArchivedPart> =
+                self.archived.iter().filter(|part| part.digest == *digest).collect();
+            let what = match found.as_slice() {
+                [] => format!("it names the archive {digest}, which audit_archives does not hold"),
+                found if found.iter().copied().eq(parts) => continue,
+                _ => format!(
+                    "audit_archives and audit_archived say something else than it does of the \
+                     archive {digest}"
+                ),
+            };
+            return Err(Flaw { record_id: Some(*record_id), ..Flaw::of(what) });
         }
+        Ok(())
     }
 
     /// Whether that was all, by what the database says of its chains.
@@ -336,6 +350,23 @@ impl Checker {
             _ => Ok(()),
         }
     }
+}
+
+/// What the detail of a record says of an archive.
+fn parts(digest: &str, detail: &Value) -> Option<Vec<ArchivedPart>> {
+    let before = detail.get("before")?.as_str()?;
+    let chains = detail.get("chains")?.as_array()?.iter();
+    chains
+        .map(|part| {
+            Some(ArchivedPart {
+                digest: digest.to_owned(),
+                before: before.to_owned(),
+                chain: part.get("chain")?.as_i64()?,
+                through: part.get("through")?.as_i64()?,
+                head: unhex_hash(part.get("head")?.as_str()?)?,
+            })
+        })
+        .collect()
 }
 
 fn missing_archive(chain: i64, next: i64, part: &ArchivedPart) -> Flaw {

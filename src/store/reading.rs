@@ -135,6 +135,8 @@ pub struct Read {
     pub page: Page,
     /// The others, where all are wanted and there are more.
     pub rest: Option<Rest>,
+    /// Whether their reader audits the whole org.
+    pub whole_org: bool,
 }
 
 /// Records that are still to be read. They never change, so they need no snapshot.
@@ -181,8 +183,9 @@ pub async fn records(
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
         let after = page.next.filter(|_| asked.limit.is_none());
+        let whole_org = allowed.visibility().whole_org();
         let rest = after.map(|_| Rest { db: db.clone(), allowed, asked, after });
-        return Ok(Read { page, rest });
+        return Ok(Read { page, rest, whole_org });
     }
     Err(Withheld::KeepsChanging)
 }

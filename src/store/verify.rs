@@ -14,9 +14,13 @@ statements! {
     HEADS = "SELECT chain, length, head FROM audit_chains ORDER BY chain";
     RECORDS = concat!("SELECT ", columns!(), " FROM audit_records r ORDER BY r.record_id");
     SETS = "SELECT set_no, org, hash, names FROM audit_sets ORDER BY set_no";
-    ARCHIVES = "SELECT a.digest, p.chain, p.through, p.head \
+    ARCHIVES = "SELECT a.digest, a.before_day, p.chain, p.through, p.head \
                 FROM audit_archives a JOIN audit_archived p ON p.digest = a.digest \
                 ORDER BY a.archive_no, p.chain";
+    /// An archive of nothing.
+    EMPTY_ARCHIVE = "SELECT a.archive_no, a.digest FROM audit_archives a \
+                     WHERE NOT EXISTS (SELECT 1 FROM audit_archived p WHERE p.digest = a.digest) \
+                     ORDER BY a.archive_no LIMIT 1";
     COUNT_MEMBERS = "SELECT COUNT(*) FROM audit_set_members";
     /// A name of a set by which the set is not found.
     LOST_MEMBER = "SELECT s.set_no, CAST(j.value AS TEXT) FROM audit_sets s, json_each(s.names) j \
@@ -84,10 +88,10 @@ pub async fn heads(access: Access<'_>) -> Result<Vec<Head>, StoreError> {
 
 /// What archives have taken away, the oldest first.
 pub async fn archived(access: Access<'_>) -> Result<Vec<ArchivedPart>, StoreError> {
-    let rows: Vec<(String, i64, i64, Vec<u8>)> =
+    let rows: Vec<(String, String, i64, i64, Vec<u8>)> =
         on!(access, connection => sqlx::query_as(ARCHIVES).fetch_all(connection))?;
-    let part = |(digest, chain, through, head): (String, i64, i64, Vec<u8>)| {
-        Ok(ArchivedPart { digest, chain, through, head: parse_hash(&head)? })
+    let part = |(digest, before, chain, through, head): (String, String, i64, i64, Vec<u8>)| {
+        Ok(ArchivedPart { digest, before, chain, through, head: parse_hash(&head)? })
     };
     rows.into_iter().map(part).collect()
 }
@@ -136,6 +140,10 @@ pub async fn verify(
         Access::Postgres(connection) => each!(connection),
     }
     checker.check_archives(&chains)?;
+    if let Some((_, digest)) = pair::<String>(access.reborrow(), EMPTY_ARCHIVE).await? {
+        let what = format!("audit_archives holds the archive {digest}, which no record names");
+        return Err(Flaw::of(what).into());
+    }
     let (heads, records) = (checker.heads(), checker.records());
     checker.finish(&chains)?;
     for (record_id, org, names) in old {

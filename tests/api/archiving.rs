@@ -116,6 +116,33 @@ async fn an_archive_that_was_changed_is_found() {
         app.database.execute("DROP TABLE kept").await;
         assert!(verify(&app, &with(&[&file])).await.is_ok());
     }
+    // The database says something else of the archive than the record that names it.
+    app.database.execute("CREATE TABLE kept AS SELECT * FROM audit_archived").await;
+    let one = "WHERE chain = (SELECT MIN(k.chain) FROM kept k)";
+    let back = "UPDATE audit_archived SET through = \
+                (SELECT k.through FROM kept k WHERE k.chain = audit_archived.chain)";
+    for (sql, undone) in [
+        (
+            "UPDATE audit_archives SET before_day = '1970-01-01'".to_owned(),
+            format!("UPDATE audit_archives SET before_day = '{today}'"),
+        ),
+        (format!("UPDATE audit_archived SET through = through + 1000 {one}"), back.to_owned()),
+        (
+            format!("DELETE FROM audit_archived {one}"),
+            format!("INSERT INTO audit_archived SELECT * FROM kept {one}"),
+        ),
+        (
+            "INSERT INTO audit_archives (digest, before_day, archived_at) VALUES \
+          ('2222222222222222222222222222222222222222222222222222222222222222', '1970-01-01', 0)"
+                .to_owned(),
+            "DELETE FROM audit_archives WHERE before_day = '1970-01-01'".to_owned(),
+        ),
+    ] {
+        app.database.execute(&sql).await;
+        flaw(&app, &with(&[&file]), &sql).await;
+        app.database.execute(&undone).await;
+        assert_eq!(verify(&app, &with(&[&file])).await.err(), None, "{undone}");
+    }
     let more = format!(
         "INSERT INTO audit_archives (digest, before_day, archived_at) VALUES ('{}', '2026-01-01', 0)",
         "1".repeat(64)

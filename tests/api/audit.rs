@@ -368,6 +368,21 @@ async fn every_answer_brings_a_checkpoint_that_anybody_can_verify() {
     assert_eq!(app.user("boss").await.get("/audit/checkpoint").send().await.status, 403);
 }
 
+/// A hash of a chain's end is that of a record: whoever sees all of it but whom else it is about
+/// could guess at those until the hash is right.
+#[tokio::test]
+async fn who_audits_some_people_is_given_no_hash_of_records_about_others() {
+    let app = office().await;
+    for auditor in ["watcher", "friend"] {
+        let auditor = app.user(auditor).await;
+        for path in ["/audit", "/audit?limit=1", "/audit?subject=ann"] {
+            let answer = auditor.get(path).send().await;
+            assert_eq!((answer.status, answer.field("Stipend-Checkpoint")), (200, None), "{path}");
+        }
+        assert_eq!(auditor.get("/audit/checkpoint").send().await.status, 403);
+    }
+}
+
 /// More than is read at a time, about people who are in many records.
 #[tokio::test]
 async fn a_long_trail_is_streamed_whole_and_looks_come_by_pages() {

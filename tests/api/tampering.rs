@@ -515,9 +515,15 @@ async fn r82_records_from_before_there_were_chains_are_verified_too() {
     disarm(&app).await;
     app.database.execute("CREATE TABLE kept AS SELECT * FROM audit_records").await;
     let first = "(SELECT MIN(record_id) FROM kept)";
-    for (column, value) in
-        [("actor", "'x'"), ("at", "1"), ("detail", "'{\"a\":1}'"), ("client", "'x'")]
-    {
+    for (column, value) in [
+        ("actor", "'x'"),
+        ("at", "1"),
+        ("detail", "'{\"a\":1}'"),
+        ("client", "'x'"),
+        ("token", "'x'"),
+        ("outcome", "'refused'"),
+        ("sets", "'[ ]'"),
+    ] {
         let one = format!("WHERE record_id = {first}");
         app.database.execute(&format!("UPDATE audit_records SET {column} = {value} {one}")).await;
         flaw(&app, &Evidence::default(), column).await;
