@@ -94,7 +94,6 @@ pub struct NamedArchive {
 #[derive(Debug, Default)]
 pub struct Checker {
     heads: BTreeMap<i64, Head>,
-    last_ids: HashMap<i64, i64>,
     points: HashMap<(i64, i64), Vec<Point>>,
     archived: Vec<ArchivedPart>,
     old: Digest,
@@ -159,9 +158,6 @@ impl Checker {
         let head = head.unwrap_or(Head { chain, length: 0, hash: BEGINNING });
         if seq != head.length + 1 {
             return Err(self.out_of_order(record, head, seq));
-        }
-        if self.last_ids.insert(chain, record.record_id).is_some_and(|id| id >= record.record_id) {
-            return Err(Flaw::in_record(record, "it stands before a record that it follows"));
         }
         if !record.names.is_empty() {
             return Err(Flaw::in_record(record, "it names people beside its sets"));
