@@ -391,8 +391,6 @@ impl Auth {
         }
     }
 
-    /// What a token says, by the keys in memory; they are read again for one that another node may
-    /// have added just now.
     /// Has somebody who is signed in say their password again, with all that slows guessing down;
     /// gives the hash that says that it is right.
     pub async fn prove_password(
@@ -406,6 +404,8 @@ impl Auth {
         Ok(self.verify(credentials, Asked::Password, origin).await?.hash)
     }
 
+    /// What a token says, by the keys in memory; they are read again for one that another node may
+    /// have added just now.
     async fn verify_token(&self, token: &str, now: Timestamp) -> Result<Verified, IdentifyError> {
         let ring = self.keys.ring();
         let verified = match token::verify(&ring, &self.tokens, token, now) {

@@ -12,12 +12,10 @@ use super::path::Name;
 use super::query::Query;
 use crate::auth::{Auth, Code};
 use crate::config::Secret;
+use crate::domain::LONGEST_PASSWORD;
 use crate::error::Error;
 use crate::policy::{Allowed, Manage, Principal, Recent};
 use crate::service::{Act, factors};
-
-/// The longest password, in bytes, as at a sign-in.
-const LONGEST_PASSWORD: usize = 1024;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![make_secret, confirm, turn_off, renew_recovery_codes, reset]

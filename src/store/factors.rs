@@ -1,6 +1,6 @@
 //! Second factors: what the database keeps of them, and which code has been used.
 
-use super::{Access, StoreError, execute, on, statements};
+use super::{Access, StoreError, execute, on, sessions, statements};
 use crate::clock::Timestamp;
 use crate::domain::Account;
 
@@ -44,8 +44,6 @@ statements! {
     /// Of all sessions of a user: whatever was given does not count any more.
     WEAKEN = "UPDATE sessions SET second_factor = 0 \
               WHERE org = $1 AND username = $2 AND ended_at IS NULL AND second_factor = 1";
-    END_OTHERS = "UPDATE sessions SET ended_at = $4 \
-                  WHERE org = $1 AND username = $2 AND session_id <> $3 AND ended_at IS NULL";
     ASK_FOR_PASSWORD = "UPDATE users SET password_expires_at = $3, version = version + 1 \
                         WHERE org = $1 AND username = $2 AND password_expires_at IS NULL";
 }
@@ -243,14 +241,7 @@ pub async fn strengthen_alone(
 ) -> Result<(), StoreError> {
     let org = account.org.as_str();
     execute!(access.reborrow(), sqlx::query(STRENGTHEN).bind(org).bind(session_id))?;
-    execute!(
-        access,
-        sqlx::query(END_OTHERS)
-            .bind(org)
-            .bind(account.username.as_str())
-            .bind(session_id)
-            .bind(now.as_millis())
-    )?;
+    sessions::end_others(access, account, session_id, now).await?;
     Ok(())
 }
 
