@@ -15,12 +15,9 @@ use crate::clock::Timestamp;
 use crate::config::{KeySource, Secret};
 use crate::domain::{KeyAlgorithm, OrgName, Purpose};
 use crate::entropy::{EntropyError, random_id};
-use crate::store::audit::{self, Action, Origin, Record};
+use crate::store::audit::{self, Action, OPERATOR, Origin, Record};
 use crate::store::keys::{self as store, KeyRecord, Sealing};
 use crate::store::{Access, Db, StoreError, orgs};
-
-/// Who acts on the command line, and when a server starts, as the trail names them.
-pub const OPERATOR: &str = "operator";
 
 /// What the secret that seals the others is sealed as.
 const LABEL: &str = "sealing";

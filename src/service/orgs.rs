@@ -9,7 +9,7 @@ use crate::policy::{Allowed, Denied, Lack, Manage, Principal, Recent};
 use crate::store::audit::{self, Action, Record};
 use crate::store::orgs::{self, Org};
 
-pub use crate::auth::sealing::OPERATOR;
+pub use crate::store::audit::OPERATOR;
 
 /// Every org, by name.
 pub async fn list(act: Act<'_>) -> Result<Vec<Org>, Refused> {

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::domain::{Account, Line, Permission, Reach, TeamName, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Manage, Principal, Recent};
-use crate::store::audit::Action;
+use crate::store::audit::{self, Action};
 use crate::store::grants::{GrantRecord, NewGrant};
 use crate::store::people::{Filter, Person};
 use crate::store::{Tx, grants, orgs, people, sessions, users};
@@ -112,6 +112,11 @@ pub async fn add(
 ) -> Result<Added, Refused> {
     if new.user.is_none() && new.employee.is_none() {
         return Err(Refused::invalid("user", "a person is paid, signs in, or both"));
+    }
+    if audit::ACTORS.contains(&new.username.as_str()) {
+        let reason =
+            "the trail names by it what is done on the command line or by the server itself";
+        return Err(Refused::invalid("username", reason));
     }
     let (stored, password) = match new.user {
         None => (None, None),

@@ -215,6 +215,13 @@ impl Outcome {
     }
 }
 
+/// Who acts on the command line, and when a server starts, as the trail names them.
+pub const OPERATOR: &str = "operator";
+/// What acts by itself, as the trail names it.
+const ITSELF: &str = "stipend";
+/// Those who act and are no users, so that no user may be called so.
+pub const ACTORS: [&str; 2] = [OPERATOR, ITSELF];
+
 /// Where an act came from.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -270,7 +277,7 @@ impl<'a> Record<'a> {
         Self {
             at,
             org: "",
-            actor: "stipend",
+            actor: ITSELF,
             session_id: None,
             token: None,
             action,

@@ -61,6 +61,17 @@ async fn a_person_who_was_added_signs_in_with_the_password_that_was_told_once() 
 }
 
 #[tokio::test]
+async fn nobody_is_called_as_the_trail_calls_what_is_no_user() {
+    let app = org().await;
+    let ann = app.user("acme/ann").await;
+    for name in ["operator", "stipend"] {
+        let refused = post(&ann, "/users", json!({ "username": name })).await;
+        assert_eq!(refused.status, 400, "{name}: {refused:?}");
+        assert!(refused.text().contains("the trail"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn somebody_is_paid_or_signs_in_or_both_and_the_other_half_can_follow() {
     let app = org().await;
     let ann = app.user("acme/ann").await;
