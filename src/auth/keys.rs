@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::domain::{KeyAlgorithm, Purpose};
 use crate::entropy::{Entropy, EntropyError};
+use crate::store::chain::hex;
 use crate::store::keys::{self as store, KeyRecord, NewKey};
 use crate::store::{Access, Db, StoreError};
 
@@ -83,7 +84,9 @@ impl Key {
 /// Names a key without telling it: the hash of 32 random bytes cannot be turned back.
 fn kid_of(bytes: &[u8]) -> String {
     let hash = digest::digest(&digest::SHA256, bytes);
-    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let mut kid = hex(hash.as_ref());
+    kid.truncate(16);
+    kid
 }
 
 /// A key that signs what proves the audit trail, and nothing that could be taken for a token: what it

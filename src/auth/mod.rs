@@ -399,9 +399,31 @@ impl Auth {
         password: Secret<String>,
         origin: &Origin,
     ) -> Result<String, LogInError> {
+        Ok(self.prove_again(caller, password, None, Asked::Password, origin).await?.hash)
+    }
+
+    /// The same with a code, as a sign-in has it. What was proved by that counts when it is spent.
+    pub async fn prove_both(
+        &self,
+        caller: &Principal,
+        password: Secret<String>,
+        code: Code,
+        origin: &Origin,
+    ) -> Result<(String, Proof), LogInError> {
+        let proved = self.prove_again(caller, password, Some(code), Asked::Both, origin).await?;
+        Ok((proved.hash, proved.proof))
+    }
+
+    async fn prove_again(
+        &self,
+        caller: &Principal,
+        password: Secret<String>,
+        code: Option<Code>,
+        asked: Asked,
+        origin: &Origin,
+    ) -> Result<Admitted, LogInError> {
         let username = caller.account().to_string();
-        let credentials = Credentials { username, password, code: None, perms: None };
-        Ok(self.verify(credentials, Asked::Password, origin).await?.hash)
+        self.verify(Credentials { username, password, code, perms: None }, asked, origin).await
     }
 
     /// What a token says, by the keys in memory; they are read again for one that another node may
@@ -441,10 +463,9 @@ impl Auth {
             self.verify_token(token, now).await?;
         let bearer = Bearer { account, session_id, perms };
         let accepts = |session: &LiveSession| self.accepts(session, lifetime, &kid);
-        let session_id = bearer.session_id.clone();
         let claim = Claim::of(&self.db, bearer, now, accepts).await.map_err(IdentifyError::from)?;
         let claim = claim.ok_or(IdentifyError::InvalidToken)??;
-        self.last_used.note(&claim.account().org, &session_id, now);
+        claim.session_id().inspect(|id| self.last_used.note(&claim.account().org, id, now));
         Ok(claim)
     }
 

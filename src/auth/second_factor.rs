@@ -8,13 +8,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::digest::{SHA256, digest};
 use totp_rs::{Builder, Totp};
 
-use super::{Admitted, Asked, Auth, Credentials, LogInError, Sealer, Verdict};
+use super::{Sealer, Verdict};
 use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::domain::Account;
 use crate::entropy::{Entropy, EntropyError};
-use crate::policy::Principal;
-use crate::store::audit::Origin;
+use crate::store::chain::hex;
 use crate::store::factors::{self, Factor};
 use crate::store::{Access, StoreError, Tx};
 
@@ -81,7 +80,7 @@ impl Code {
 /// serves for one account alone.
 fn hash(account: &Account, letters: &str) -> String {
     let text = format!("stipend recovery code:{account}:{letters}");
-    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest(&SHA256, text.as_bytes()).as_ref())
 }
 
 /// New recovery codes, as they are told, once, and as they are kept.
@@ -302,24 +301,6 @@ impl Proof {
             Proved::RecoveryCode(hash) => Ok(factors::hold(tx.access(), account, true).await?
                 && factors::use_recovery_code(tx.access(), account, hash, now).await?),
         }
-    }
-}
-
-impl Auth {
-    /// Has somebody who is signed in say their password, and a code, again: as a sign-in does it,
-    /// with all that slows guessing down. Gives the hash that says that the password is right, and
-    /// what was proved, which counts when it is spent.
-    pub async fn prove_again(
-        &self,
-        caller: &Principal,
-        password: Secret<String>,
-        code: Option<Code>,
-        origin: &Origin,
-    ) -> Result<(String, Proof), LogInError> {
-        let username = caller.account().to_string();
-        let credentials = Credentials { username, password, code, perms: None };
-        let Admitted { hash, proof, .. } = self.verify(credentials, Asked::Both, origin).await?;
-        Ok((hash, proof))
     }
 }
 

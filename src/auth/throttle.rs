@@ -19,6 +19,7 @@ use super::Sealer;
 use crate::clock::{Clock, Timestamp};
 use crate::domain::Account;
 use crate::store::audit::Origin;
+use crate::store::chain::hex;
 use crate::store::throttle::{self, Tally};
 use crate::store::{Access, Db, Reader, StoreError};
 
@@ -208,7 +209,9 @@ impl Throttle {
     /// 128 bits of the keyed hash, as 32 hexadecimal digits.
     fn counter(&self, what: &str) -> String {
         let hash = hmac::sign(&self.key, what.as_bytes());
-        hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        let mut name = hex(hash.as_ref());
+        name.truncate(32);
+        name
     }
 }
 

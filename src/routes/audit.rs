@@ -1,14 +1,9 @@
 //! `/audit`: the audit trail, for whoever audits.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
-use std::time::Duration;
 
 use rocket::http::{ContentType, Header};
-use rocket::response::stream::ReaderStream;
-use rocket::response::{self, Responder};
-use rocket::tokio::sync::mpsc;
-use rocket::{Request, Response, State, tokio};
+use rocket::{State, tokio};
 use utoipa::openapi::header::Header as Described;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
@@ -16,6 +11,7 @@ use utoipa::openapi::{Content, RefOr, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses};
 
 use super::answer;
+use super::listing::{Body, Client, Listing};
 use super::parameters::{limit, optional, parse_limit};
 use super::query::Query;
 use crate::auth::Auth;
@@ -30,8 +26,6 @@ use crate::store::StoreError;
 use crate::store::audit::Action;
 use crate::store::reading::{Entry, RecordQuery, Rest};
 
-/// How long a client may leave a part of a long answer lying.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the header field may be: proxies refuse long ones. `/audit/checkpoint` has no bound.
 const LONGEST_FIELD: usize = 4096;
 /// The header field with the checkpoint.
@@ -56,7 +50,7 @@ pub(super) async fn list_records(
     format: Format,
     act: Act<'_>,
     auth: &State<Auth>,
-) -> Result<Records, Error> {
+) -> Result<Listing, Error> {
     let asked = RecordQuery {
         actor: query.take("actor", asked::parse_actor),
         subject: query.take("subject", Username::parse),
@@ -79,18 +73,20 @@ pub(super) async fn list_records(
     let mut text = writer.head();
     text.extend(writer.entries(found.page.entries)?);
     let body = match found.rest {
-        Some(rest) => Body::Parts(send(text, rest, writer)),
+        Some(rest) => send(text, rest, writer),
         None => {
-            text.extend(writer.tail());
-            Body::Whole(text)
+            text.extend(format.tail());
+            Body::Whole(text.into())
         }
     };
     let day = act.now().day();
-    Ok(Records {
+    let next = next.map(|after| next_page(&asked, after));
+    let checkpoint = checkpoint.filter(|line| line.len() <= LONGEST_FIELD);
+    let checkpoint = checkpoint.map(|line| Header::new(CHECKPOINT, line));
+    Ok(Listing {
         format,
-        next: next.map(|after| next_page(&asked, after)),
+        fields: next.into_iter().chain(checkpoint).collect(),
         file: (format == Format::Csv).then(|| format!("stipend-audit-{org}-{day}.csv")),
-        checkpoint: checkpoint.filter(|line| line.len() <= LONGEST_FIELD),
         body,
     })
 }
@@ -156,19 +152,8 @@ pub(super) fn record_number() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1))
 }
 
-/// Records as they are answered.
-pub(super) struct Records {
-    format: Format,
-    next: Option<Header<'static>>,
-    file: Option<String>,
-    checkpoint: Option<String>,
-    body: Body,
-}
-
-enum Body {
-    Whole(Vec<u8>),
-    Parts(mpsc::Receiver<Vec<u8>>),
-}
+/// The records, described.
+enum Records {}
 
 impl IntoResponses for Records {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
@@ -181,40 +166,6 @@ impl IntoResponses for Records {
             .header(CHECKPOINT, Described::default())
             .header("Content-Disposition", Described::default());
         BTreeMap::from([("200".into(), response.into())])
-    }
-}
-
-impl<'r> Responder<'r, 'r> for Records {
-    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'r> {
-        let mut response = match self.body {
-            Body::Whole(text) => {
-                Response::build().sized_body(text.len(), Cursor::new(text)).finalize()
-            }
-            Body::Parts(mut parts) => {
-                let stream = ReaderStream! {
-                    while let Some(part) = parts.recv().await {
-                        yield Cursor::new(part);
-                    }
-                };
-                Response::build().streamed_body(stream).finalize()
-            }
-        };
-        response.set_header(match self.format {
-            Format::Json => answer::json(),
-            Format::Csv => ContentType::CSV,
-        });
-        response.set_header(Header::new("Vary", "Accept"));
-        if let Some(next) = self.next {
-            response.set_header(next);
-        }
-        if let Some(line) = self.checkpoint {
-            response.set_header(Header::new(CHECKPOINT, line));
-        }
-        if let Some(file) = self.file {
-            let disposition = format!("attachment; filename=\"{file}\"");
-            response.set_header(Header::new("Content-Disposition", disposition));
-        }
-        Ok(response)
     }
 }
 
@@ -249,13 +200,6 @@ impl Writer {
         Ok(text)
     }
 
-    fn tail(&self) -> &'static [u8] {
-        match self.format {
-            Format::Json => b"]",
-            Format::Csv => b"",
-        }
-    }
-
     /// What to end with where the rest cannot be had, so that nobody takes it for the whole: no
     /// JSON, and a quote in CSV that is never closed.
     fn broken(&self) -> &'static [u8] {
@@ -267,36 +211,33 @@ impl Writer {
 }
 
 /// Reads and writes the records of a long answer, part by part, as fast as the client takes them.
-fn send(begun: Vec<u8>, mut rest: Rest, mut writer: Writer) -> mpsc::Receiver<Vec<u8>> {
-    let (parts, receiver) = mpsc::channel(2);
+fn send(begun: Vec<u8>, mut rest: Rest, mut writer: Writer) -> Body {
+    let (mut client, body) = Client::new();
     tokio::spawn(async move {
-        let mut part = begun;
-        loop {
-            let sent = tokio::time::timeout(PATIENCE, parts.send(part)).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                tracing::warn!("a client did not take all of the audit trail");
-                return;
-            }
+        client.push(begun).await;
+        while client.is_there() {
             let next = match rest.next().await {
                 Ok(Some(entries)) => writer.entries(entries),
-                Ok(None) => break,
+                Ok(None) => {
+                    client.push(writer.format.tail().to_vec()).await;
+                    break;
+                }
                 Err(error) => Err(error),
             };
-            part = match next {
-                Ok(text) => text,
+            match next {
+                Ok(part) => {
+                    client.push(part).await;
+                }
                 Err(error) => {
                     tracing::error!(%error, "the rest of the audit trail could not be read");
-                    let broken = writer.broken().to_vec();
-                    let sent = tokio::time::timeout(PATIENCE, parts.send(broken)).await;
-                    tracing::debug!(was_told = sent.is_ok(), "the answer ends early");
+                    client.push(writer.broken().to_vec()).await;
                     return;
                 }
-            };
+            }
         }
-        let sent = tokio::time::timeout(PATIENCE, parts.send(writer.tail().to_vec())).await;
-        if !matches!(sent, Ok(Ok(()))) {
+        if !client.is_there() {
             tracing::warn!("a client did not take all of the audit trail");
         }
     });
-    receiver
+    body
 }

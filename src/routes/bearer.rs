@@ -1,25 +1,18 @@
 //! `/bearer`: the pay that the caller may see.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
-use std::sync::Arc;
-use std::time::Duration;
 
-use rocket::http::{ContentType, Header};
-use rocket::request::{FromRequest, Outcome};
-use rocket::response::stream::ReaderStream;
-use rocket::response::{self, Responder};
-use rocket::tokio::sync::mpsc;
-use rocket::{Request, Response, tokio};
+use rocket::tokio;
 use utoipa::IntoResponses;
 use utoipa::openapi::header::Header as Described;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema};
 use utoipa::openapi::{Content, RefOr, ResponseBuilder};
 
+use super::guard;
+use super::listing::{Body, Client, Listing};
 use super::parameters::{PageParameters, PayParameters};
 use super::query::Query;
-use super::{answer, guard};
-use crate::error::{Error, prefers_csv};
+use crate::error::Error;
 use crate::service::asked::parse_fields;
 use crate::service::export::{Field, Format, Renderer};
 use crate::service::schema::{self, reference};
@@ -27,12 +20,6 @@ use crate::service::{Act, payroll};
 use crate::store::disclosure::{Rest, Rows, Shape};
 use crate::store::pay::{Chunk, Sink};
 use crate::store::{Claim, StoreError};
-
-/// How long a client may leave a part of a long answer lying.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How many bytes of a long answer are written at a time.
-const LARGEST_WRITE: usize = 64 * 1024;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     rocket::routes![list_pay, list_pay_by_post]
@@ -51,7 +38,7 @@ pub(super) async fn list_pay(
     query: Query,
     format: Format,
     act: Act<'_>,
-) -> Result<Pay, Error> {
+) -> Result<Listing, Error> {
     list(claim, query, format, act).await
 }
 
@@ -66,21 +53,16 @@ pub(super) async fn list_pay_by_post(
     query: Query,
     format: Format,
     act: Act<'_>,
-) -> Result<Pay, Error> {
+) -> Result<Listing, Error> {
     list(claim, query, format, act).await
 }
 
-/// The format that the client prefers.
-#[rocket::async_trait]
-impl<'r> FromRequest<'r> for Format {
-    type Error = std::convert::Infallible;
-
-    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        Outcome::Success(if prefers_csv(request) { Self::Csv } else { Self::Json })
-    }
-}
-
-async fn list(claim: Claim, mut query: Query, format: Format, act: Act<'_>) -> Result<Pay, Error> {
+async fn list(
+    claim: Claim,
+    mut query: Query,
+    format: Format,
+    act: Act<'_>,
+) -> Result<Listing, Error> {
     let mut parameters = PayParameters::take_page(&mut query, act.now());
     let wanted = query.take("fields", parse_fields);
     let (claim, ()) = guard::asked(claim, act, query.finish()).await?;
@@ -108,28 +90,19 @@ async fn list(claim: Claim, mut query: Query, format: Format, act: Act<'_>) -> R
     let body = match found.rows {
         Rows::Text(text) => Body::Whole(text),
         Rows::Chunk(rows) => Body::Whole(whole(&rows)?.into()),
-        Rows::Rest(rest) => Body::Parts(send(*rest, Renderer::new(format, fields))),
+        Rows::Rest(rest) => send(*rest, Renderer::new(format, fields)),
     };
-    Ok(Pay {
+    let next = found.next.map(|cursor| parameters.next_page("/bearer", &cursor));
+    Ok(Listing {
         format,
-        next: found.next.map(|cursor| parameters.next_page("/bearer", &cursor)),
+        fields: next.into_iter().collect(),
         file: found.export.map(|number| format!("stipend-pay-{org}-{as_of}-{number}.csv")),
         body,
     })
 }
 
-/// Rows as they are answered.
-pub(super) struct Pay {
-    format: Format,
-    next: Option<Header<'static>>,
-    file: Option<String>,
-    body: Body,
-}
-
-enum Body {
-    Whole(Arc<[u8]>),
-    Parts(mpsc::Receiver<Vec<u8>>),
-}
+/// The rows, described.
+enum Pay {}
 
 impl IntoResponses for Pay {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
@@ -157,79 +130,44 @@ impl IntoResponses for Pay {
     }
 }
 
-impl<'r> Responder<'r, 'r> for Pay {
-    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'r> {
-        let mut response = match self.body {
-            Body::Whole(text) => {
-                Response::build().sized_body(text.len(), Cursor::new(text)).finalize()
-            }
-            Body::Parts(mut parts) => {
-                let stream = ReaderStream! {
-                    while let Some(part) = parts.recv().await {
-                        yield Cursor::new(part);
-                    }
-                };
-                Response::build().streamed_body(stream).max_chunk_size(LARGEST_WRITE).finalize()
-            }
-        };
-        response.set_header(match self.format {
-            Format::Json => answer::json(),
-            Format::Csv => ContentType::CSV,
-        });
-        response.set_header(Header::new("Vary", "Accept"));
-        if let Some(next) = self.next {
-            response.set_header(next);
-        }
-        if let Some(file) = self.file {
-            let disposition = format!("attachment; filename=\"{file}\"");
-            response.set_header(Header::new("Content-Disposition", disposition));
-        }
-        Ok(response)
-    }
-}
-
 /// Reads and writes the rows of a long answer, part by part, as fast as the client takes them.
-fn send(rest: Rest, renderer: Renderer) -> mpsc::Receiver<Vec<u8>> {
-    let (parts, receiver) = mpsc::channel(2);
-    let mut client = Client { parts, renderer, is_there: true, failed: None };
+fn send(rest: Rest, renderer: Renderer) -> Body {
+    let (client, body) = Client::new();
+    let mut reader = Reader { client, renderer, failed: None };
     tokio::spawn(async move {
-        let head = client.renderer.head();
-        client.push(head).await;
-        let read = rest.send_to(&mut client).await;
-        match read.err().or(client.failed.take()) {
+        let head = reader.renderer.head();
+        reader.client.push(head).await;
+        let read = rest.send_to(&mut reader).await;
+        let Reader { mut client, renderer, failed } = reader;
+        match read.err().or(failed) {
             Some(error) => {
                 tracing::error!(%error, "the rest of an answer could not be read");
-                client.push(client.renderer.broken().to_vec()).await;
+                client.push(renderer.broken().to_vec()).await;
             }
-            None if client.is_there => client.push(client.renderer.tail().to_vec()).await,
+            None if client.is_there() => {
+                client.push(renderer.tail().to_vec()).await;
+            }
             None => tracing::warn!("a client did not take all of an answer"),
         }
     });
-    receiver
+    body
 }
 
-/// Who takes a long answer. One that takes nothing for a while is given up, since it holds a
-/// snapshot of the database.
-struct Client {
-    parts: mpsc::Sender<Vec<u8>>,
+/// Writes the rows that are read for a client.
+struct Reader {
+    client: Client,
     renderer: Renderer,
-    is_there: bool,
     failed: Option<StoreError>,
 }
 
-impl Client {
-    async fn push(&mut self, part: Vec<u8>) {
-        let sent = tokio::time::timeout(PATIENCE, self.parts.send(part)).await;
-        self.is_there = self.is_there && matches!(sent, Ok(Ok(())));
-    }
-}
-
-impl Sink for Client {
+impl Sink for Reader {
     async fn take(&mut self, chunk: Chunk) -> bool {
         match self.renderer.rows(&chunk) {
-            Ok(part) => self.push(part).await,
-            Err(error) => self.failed = Some(error),
+            Ok(part) => self.client.push(part).await,
+            Err(error) => {
+                self.failed = Some(error);
+                false
+            }
         }
-        self.is_there && self.failed.is_none()
     }
 }

@@ -11,6 +11,8 @@ use rocket::data::{Data, FromData, Outcome, ToByteUnit};
 use rocket::http::ContentType;
 use serde_json::{Map, Value};
 
+use crate::config::Secret;
+use crate::domain::{BadPassword, LONGEST_PASSWORD};
 use crate::error::Error;
 use crate::json::parse_object;
 use crate::service::Fault;
@@ -208,4 +210,12 @@ impl Members {
 /// What cannot happen once [`Members::finish`] has found nothing wrong.
 pub(super) fn taken<T>(value: Option<T>) -> Result<T, Error> {
     value.ok_or(Error::Internal)
+}
+
+/// Anything may be a password that is not too long to be one.
+pub(super) fn parse_password(text: &str) -> Result<Secret<String>, BadPassword> {
+    if text.len() > LONGEST_PASSWORD {
+        return Err(BadPassword::TooLong);
+    }
+    Ok(Secret::new(text.to_owned()))
 }

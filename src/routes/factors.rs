@@ -7,12 +7,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
-use super::body::{Object, taken};
+use super::body::{Object, parse_password, taken};
 use super::path::Name;
 use super::query::Query;
 use crate::auth::{Auth, Code};
 use crate::config::Secret;
-use crate::domain::LONGEST_PASSWORD;
 use crate::error::Error;
 use crate::policy::{Allowed, Manage, Principal, Recent};
 use crate::service::{Act, factors};
@@ -163,13 +162,6 @@ pub(super) async fn turn_off(
     members.finish()?;
     factors::turn_off(act, auth, &caller, taken(password)?, taken(code)?).await?;
     Ok(Status::NoContent)
-}
-
-fn parse_password(text: &str) -> Result<Secret<String>, &'static str> {
-    if text.len() > LONGEST_PASSWORD {
-        return Err("a password has 1024 bytes at most");
-    }
-    Ok(Secret::new(text.to_owned()))
 }
 
 /// Make other recovery codes; the old ones are worth nothing from now on.

@@ -12,6 +12,7 @@ mod guard;
 mod health;
 mod jwks;
 mod jwt;
+mod listing;
 mod me;
 mod openapi;
 mod org;

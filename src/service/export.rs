@@ -67,6 +67,16 @@ pub enum Format {
     Csv,
 }
 
+impl Format {
+    /// What stands after the last row.
+    pub const fn tail(self) -> &'static [u8] {
+        match self {
+            Self::Json => b"]",
+            Self::Csv => b"",
+        }
+    }
+}
+
 /// Writes rows, chunk by chunk: first [`Renderer::head`], then each chunk, then
 /// [`Renderer::tail`].
 #[derive(Debug)]
@@ -111,10 +121,7 @@ impl Renderer {
 
     /// What stands after the last row.
     pub fn tail(&self) -> &'static [u8] {
-        match self.format {
-            Format::Json => b"]",
-            Format::Csv => b"",
-        }
+        self.format.tail()
     }
 
     /// What to end with where the rest of the rows cannot be had, so that nobody takes for the

@@ -125,7 +125,7 @@ pub async fn turn_off(
 ) -> Result<(), Refused> {
     let (account, now) = (caller.account(), act.now());
     let is_good_alone = GoodPassword::check(&password, account, false).is_ok();
-    let (hash, proof) = auth.prove_again(caller, password, Some(code), act.origin).await?;
+    let (hash, proof) = auth.prove_both(caller, password, code, act.origin).await?;
     if !proof.is_second_factor() {
         return Err(IS_OFF);
     }

@@ -4,7 +4,8 @@
 use futures_util::TryStreamExt;
 
 use super::audit::{self, Action, Origin, Record};
-use super::chain::{Digest, Fields};
+use super::chain::Digest;
+use super::stored::{Stored, columns};
 use super::{Access, Db, StoreError, execute, on, sets, statements};
 use crate::clock::Timestamp;
 
@@ -14,46 +15,9 @@ statements! {
     /// Whether there is anything to do.
     UNBOUND = "SELECT COUNT(*) FROM (SELECT 1 FROM audit_records r WHERE r.chain IS NULL LIMIT 1) r \
                WHERE NOT EXISTS (SELECT 1 FROM audit_chains c WHERE c.length > 0)";
-    OLD = "SELECT record_id, at, org, actor, session_id, action, permission, grants, names, detail, \
-                  client, request_id \
-           FROM audit_records WHERE chain IS NULL AND record_id > $1 ORDER BY record_id LIMIT 1000";
+    OLD = concat!("SELECT ", columns!(), " FROM audit_records r \
+                   WHERE r.chain IS NULL AND r.record_id > $1 ORDER BY r.record_id LIMIT 1000");
     ADD_SUBJECT = "INSERT INTO audit_subjects (set_no, record_id) VALUES ($1, $2)";
-}
-
-#[derive(sqlx::FromRow)]
-struct OldRecord {
-    record_id: i64,
-    at: i64,
-    org: String,
-    actor: String,
-    session_id: Option<String>,
-    action: String,
-    permission: Option<String>,
-    grants: Option<String>,
-    names: String,
-    detail: String,
-    client: String,
-    request_id: String,
-}
-
-impl OldRecord {
-    fn content(&self) -> Fields {
-        let mut content = Fields::default();
-        content
-            .number(self.record_id)
-            .number(self.at)
-            .text(&self.org)
-            .text(&self.actor)
-            .maybe(self.session_id.as_deref())
-            .text(&self.action)
-            .maybe(self.permission.as_deref())
-            .maybe(self.grants.as_deref())
-            .text(&self.names)
-            .text(&self.detail)
-            .text(&self.client)
-            .text(&self.request_id);
-        content
-    }
 }
 
 /// Binds the records from before there were chains, once, whoever comes first.
@@ -70,14 +34,14 @@ pub(super) async fn begin(db: &Db) -> Result<(), StoreError> {
     }
     let (mut digest, mut records, mut last) = (Digest::default(), 0_u64, (0, 0));
     loop {
-        let old: Vec<OldRecord> = on!(tx.access(), connection => sqlx::query_as(OLD)
+        let old: Vec<Stored> = on!(tx.access(), connection => sqlx::query_as(OLD)
             .bind(last.0)
             .fetch(connection)
             .try_collect())?;
         let Some(end) = old.last() else { break };
         last = (end.record_id, end.at);
         for record in &old {
-            digest.add(&record.content());
+            digest.add(&record.old_content());
             records += 1;
             index(tx.access(), record).await?;
         }
@@ -100,7 +64,7 @@ async fn is_unbound(access: Access<'_>) -> Result<bool, StoreError> {
 }
 
 /// Lets the people whom an old record names find it.
-async fn index(mut access: Access<'_>, record: &OldRecord) -> Result<(), StoreError> {
+async fn index(mut access: Access<'_>, record: &Stored) -> Result<(), StoreError> {
     let names: Vec<&str> = serde_json::from_str(&record.names)
         .map_err(|_| StoreError::Impossible("the subjects of a record"))?;
     let subjects = sets::of_names(access.reborrow(), &record.org, &names).await?;

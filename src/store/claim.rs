@@ -72,6 +72,11 @@ impl Claim {
         self.0.account()
     }
 
+    /// In which session; none on the command line.
+    pub fn session_id(&self) -> Option<&str> {
+        self.0.principal().session_id()
+    }
+
     /// The same, proven by the database: for whoever is to be told something other than rows.
     pub async fn confirm(self, db: &Db, now: Timestamp) -> Result<Self, Withheld> {
         renew(db, &self.0, now).await.map(Self)

@@ -201,15 +201,10 @@ pub async fn use_recovery_code(
 /// Turns a second factor off: its secret and its recovery codes are gone, and what was given of it
 /// in their sessions does not count any more. False if it is not on.
 pub async fn turn_off(mut access: Access<'_>, account: &Account) -> Result<bool, StoreError> {
-    let mut off = 0;
-    for (n, statement) in [TURN_OFF, FORGET_RECOVERY_CODES, WEAKEN].into_iter().enumerate() {
-        let changed = execute!(
-            access.reborrow(),
-            sqlx::query(statement).bind(account.org.as_str()).bind(account.username.as_str())
-        )?;
-        if n == 0 {
-            off = changed;
-        }
+    let (org, username) = (account.org.as_str(), account.username.as_str());
+    let off = execute!(access.reborrow(), sqlx::query(TURN_OFF).bind(org).bind(username))?;
+    for statement in [FORGET_RECOVERY_CODES, WEAKEN] {
+        execute!(access.reborrow(), sqlx::query(statement).bind(org).bind(username))?;
     }
     Ok(off == 1)
 }

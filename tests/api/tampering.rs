@@ -157,15 +157,17 @@ async fn r82_every_changed_field_of_a_record_is_found_and_the_record_named() {
     }
 }
 
+async fn longest_chain(app: &TestApp) -> i64 {
+    let longest = "SELECT chain FROM audit_chains ORDER BY length DESC, chain LIMIT 1";
+    app.database.number(longest).await
+}
+
 #[tokio::test]
 async fn r82_a_removed_record_is_found_at_the_start_in_the_middle_and_at_the_end() {
     let app = trail().await;
     let kept = checkpoint(&app).await;
     disarm(&app).await;
-    let chain = app
-        .database
-        .number("SELECT chain FROM audit_chains ORDER BY length DESC, chain LIMIT 1")
-        .await;
+    let chain = longest_chain(&app).await;
     let length = app
         .database
         .number(&format!("SELECT length FROM audit_chains WHERE chain = {chain}"))
@@ -451,10 +453,7 @@ async fn r82_a_chain_that_was_removed_is_found() {
     let app = trail().await;
     let kept = checkpoint(&app).await;
     disarm(&app).await;
-    let chain = app
-        .database
-        .number("SELECT chain FROM audit_chains ORDER BY length DESC, chain LIMIT 1")
-        .await;
+    let chain = longest_chain(&app).await;
     app.database
         .execute(&format!("CREATE TABLE kept AS SELECT * FROM audit_chains WHERE chain = {chain}"))
         .await;

@@ -5,11 +5,9 @@ use rocket::http::Status;
 use utoipa::ToSchema;
 
 use crate::auth::Auth;
-use crate::config::Secret;
-use crate::domain::{BadPassword, LONGEST_PASSWORD};
 use crate::error::Error;
 use crate::policy::{Principal, Recent};
-use crate::routes::body::{Object, taken};
+use crate::routes::body::{Object, parse_password, taken};
 use crate::routes::query::Query;
 use crate::service::{Act, passwords};
 
@@ -43,17 +41,9 @@ pub(in crate::routes) async fn change_password(
 ) -> Result<Status, Error> {
     query.finish()?;
     let mut members = object.0?;
-    let old = members.text("old", parse);
-    let new = members.text("new", parse);
+    let old = members.text("old", parse_password);
+    let new = members.text("new", parse_password);
     members.finish()?;
     passwords::change_own(act, auth, &caller, taken(old)?, &taken(new)?).await?;
     Ok(Status::NoContent)
-}
-
-/// Anything may be a password that is not too long to be one.
-fn parse(text: &str) -> Result<Secret<String>, BadPassword> {
-    if text.len() > LONGEST_PASSWORD {
-        return Err(BadPassword::TooLong);
-    }
-    Ok(Secret::new(text.to_owned()))
 }

@@ -1,0 +1,106 @@
+//! Answers of many rows, as JSON or CSV: whole, or part by part as fast as the client takes them.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocket::http::{ContentType, Header};
+use rocket::request::{FromRequest, Outcome};
+use rocket::response::stream::ReaderStream;
+use rocket::response::{self, Responder};
+use rocket::tokio::sync::mpsc;
+use rocket::{Request, Response, tokio};
+
+use super::answer;
+use crate::error::prefers_csv;
+use crate::service::export::Format;
+
+/// How long a client may leave a part of a long answer lying.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many bytes of a long answer are written at a time.
+const LARGEST_WRITE: usize = 64 * 1024;
+
+/// The format that the client prefers.
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Format {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        Outcome::Success(if prefers_csv(request) { Self::Csv } else { Self::Json })
+    }
+}
+
+/// Rows as they are answered.
+pub(super) struct Listing {
+    pub(super) format: Format,
+    /// Header fields beyond those of every listing.
+    pub(super) fields: Vec<Header<'static>>,
+    /// The name of the file, where it is one.
+    pub(super) file: Option<String>,
+    pub(super) body: Body,
+}
+
+/// The text of the rows.
+pub(super) enum Body {
+    Whole(Arc<[u8]>),
+    Parts(mpsc::Receiver<Vec<u8>>),
+}
+
+impl<'r> Responder<'r, 'r> for Listing {
+    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'r> {
+        let mut response = match self.body {
+            Body::Whole(text) => {
+                Response::build().sized_body(text.len(), Cursor::new(text)).finalize()
+            }
+            Body::Parts(mut parts) => {
+                let stream = ReaderStream! {
+                    while let Some(part) = parts.recv().await {
+                        yield Cursor::new(part);
+                    }
+                };
+                Response::build().streamed_body(stream).max_chunk_size(LARGEST_WRITE).finalize()
+            }
+        };
+        response.set_header(match self.format {
+            Format::Json => answer::json(),
+            Format::Csv => ContentType::CSV,
+        });
+        response.set_header(Header::new("Vary", "Accept"));
+        for field in self.fields {
+            response.set_header(field);
+        }
+        if let Some(file) = self.file {
+            let disposition = format!("attachment; filename=\"{file}\"");
+            response.set_header(Header::new("Content-Disposition", disposition));
+        }
+        Ok(response)
+    }
+}
+
+/// Who takes a long answer. One that takes nothing for a while is given up, since it holds a
+/// snapshot of the database.
+pub(super) struct Client {
+    parts: mpsc::Sender<Vec<u8>>,
+    is_there: bool,
+}
+
+impl Client {
+    /// The client, and what the answer's body takes its parts from.
+    pub(super) fn new() -> (Self, Body) {
+        let (parts, receiver) = mpsc::channel(2);
+        (Self { parts, is_there: true }, Body::Parts(receiver))
+    }
+
+    /// Hands over a part; gives whether the client is still there.
+    pub(super) async fn push(&mut self, part: Vec<u8>) -> bool {
+        let sent = tokio::time::timeout(PATIENCE, self.parts.send(part)).await;
+        self.is_there = self.is_there && matches!(sent, Ok(Ok(())));
+        self.is_there
+    }
+
+    /// Whether it has taken all so far.
+    pub(super) fn is_there(&self) -> bool {
+        self.is_there
+    }
+}
