@@ -261,12 +261,11 @@ impl Auth {
         let session_id = random_id(self.ports.entropy.as_ref())?;
 
         let mut tx = self.db.begin().await?;
-        let is_spent = proof.spend(&mut tx, &account, now).await?;
-        // Hashing takes a while: the user may have been disabled since, or the password changed.
-        let is_current = users::hold_password(tx.access(), &account, &hash).await?;
+        // Hashing takes a while: the password may have been changed since, or the user disabled.
+        let is_proved = proof.spend(&mut tx, &account, &hash, now).await?;
         let user = users::find_with_permissions(tx.access(), &account, now.day()).await?;
         let Some((_, mut perms)) =
-            user.filter(|(user, _)| is_spent && is_current && self.may_sign_in(user, now))
+            user.filter(|(user, _)| is_proved && self.may_sign_in(user, now))
         else {
             drop(tx);
             return Err(self.refuse(&attempt, Some(&account), origin).await);
@@ -444,6 +443,7 @@ impl Auth {
     pub async fn identify(&self, token: &str) -> Result<Principal, IdentifyError> {
         let now = self.ports.clock.now();
         let verified = self.verify_token(token, now).await?;
+        self.gate.give_way();
         let mut reader = self.db.reader().await?;
         let session =
             sessions::find_live(reader.access(), &verified.account, &verified.session_id, now)
@@ -461,6 +461,7 @@ impl Auth {
         let now = self.ports.clock.now();
         let Verified { account, session_id, perms, lifetime, kid } =
             self.verify_token(token, now).await?;
+        self.gate.give_way();
         let bearer = Bearer { account, session_id, perms };
         let accepts = |session: &LiveSession| self.accepts(session, lifetime, &kid);
         let claim = Claim::of(&self.db, bearer, now, accepts).await.map_err(IdentifyError::from)?;

@@ -2,13 +2,17 @@
 //!
 //! A hash takes some 25 ms of a core and 19 MiB. So there are as many hashing threads as cores,
 //! each with memory of its own that it reuses, at a lower priority than the threads that answer
-//! requests; what waits for them waits in two bounded queues, and past those is turned away. Whoever
+//! requests. While others are answered, some of those threads rest: a priority alone does not keep a
+//! thread that never sleeps from holding its core for some milliseconds against one that wakes, and
+//! an answer takes several wakings. What waits for them waits in two bounded queues, and past those is turned away. Whoever
 //! signs in from where they have before waits in the first, so that a storm from elsewhere does not
 //! keep them out.
 
 use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use argon2::password_hash;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
@@ -28,6 +32,12 @@ const MOST_IN_A_ROW: u32 = 7;
 /// Above the default 0, so that a storm of logins does not slow a read of pay. Not so far above
 /// that logins starve.
 const NICENESS: i32 = 10;
+/// Of so many hashing threads one rests while others are answered; of more than one, one at least.
+const RESTING_ONE_IN: usize = 4;
+/// How long a thread rests before it looks again.
+const REST: Duration = Duration::from_millis(20);
+/// How often a thread rests after the last request of others.
+const RESTS: u32 = 5;
 const SALT_BYTES: usize = 16;
 
 /// A password could not be hashed or verified now.
@@ -63,6 +73,23 @@ pub struct Gate {
     /// Of those who sign in from where they have before, and of what is done by who has signed in.
     first: Sender<Job>,
     others: Sender<Job>,
+    rests: Arc<Rests>,
+}
+
+/// For how many rests more somebody else is being answered.
+#[derive(Debug, Default)]
+struct Rests(AtomicU32);
+
+impl Rests {
+    fn note_request(&self) {
+        self.0.store(RESTS, Ordering::Relaxed);
+    }
+
+    /// Takes one of them, if there are any.
+    fn take(&self) -> bool {
+        let less = |left: u32| left.checked_sub(1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
 }
 
 #[derive(Debug)]
@@ -88,12 +115,20 @@ impl Gate {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let queue = || flume::bounded(threads * QUEUE_PER_THREAD);
         let ((first, of_first), (others, of_others)) = (queue(), queue());
+        let rests = Arc::new(Rests::default());
         for n in 0..threads {
             let params = params.clone();
-            let jobs = Jobs { first: of_first.clone(), others: of_others.clone(), in_a_row: 0 };
+            let rests = (n < resting(threads)).then(|| Arc::clone(&rests));
+            let (first, others) = (of_first.clone(), of_others.clone());
+            let jobs = Jobs { first, others, in_a_row: 0, rests };
             thread::Builder::new().name(format!("hash-{n}")).spawn(move || work(jobs, &params))?;
         }
-        Ok(Self { first, others })
+        Ok(Self { first, others, rests })
+    }
+
+    /// Somebody who is signed in is asking for something, and for a while that comes first.
+    pub(super) fn give_way(&self) {
+        self.rests.note_request();
     }
 
     /// Compares a password, in its normal form, with a stored hash. Without one, works just as long and answers
@@ -133,12 +168,19 @@ fn enqueue(queue: &Sender<Job>, job: Job) -> Result<(), GateError> {
     })
 }
 
+/// How many of the hashing threads rest while others are answered.
+fn resting(threads: usize) -> usize {
+    threads.div_ceil(RESTING_ONE_IN).min(threads - 1)
+}
+
 /// What one hashing thread takes from the queues.
 struct Jobs<T = Job> {
     first: Receiver<T>,
     others: Receiver<T>,
     /// How many it has taken from the first queue since it last looked at the other.
     in_a_row: u32,
+    /// Of a thread that rests.
+    rests: Option<Arc<Rests>>,
 }
 
 /// Waits for the next job. Ends when the gate has been dropped.
@@ -146,6 +188,9 @@ impl<T> Iterator for Jobs<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
+        while self.rests.as_ref().is_some_and(|rests| rests.take()) {
+            thread::sleep(REST);
+        }
         if self.in_a_row < MOST_IN_A_ROW
             && let Ok(job) = self.first.try_recv()
         {
@@ -299,7 +344,7 @@ mod tests {
     fn r46_the_first_queue_is_served_first_and_the_other_in_the_end() {
         let (first, of_first) = flume::unbounded();
         let (others, of_others) = flume::unbounded();
-        let mut jobs = Jobs { first: of_first, others: of_others, in_a_row: 0 };
+        let mut jobs = Jobs { first: of_first, others: of_others, in_a_row: 0, rests: None };
         for n in 0..10 {
             others.send(format!("other {n}")).unwrap();
             first.send(format!("first {n}")).unwrap();
@@ -310,6 +355,17 @@ mod tests {
         assert_eq!(taken, expected.collect::<Vec<String>>());
         drop((first, others));
         assert_eq!(jobs.count(), 11, "and then it ends");
+    }
+
+    #[test]
+    fn r46_some_threads_rest_while_others_are_answered_and_never_all() {
+        let rests = Rests::default();
+        assert!(!rests.take(), "nobody has asked yet");
+        rests.note_request();
+        rests.note_request();
+        assert_eq!((0..10).filter(|_| rests.take()).count(), 5, "and then it is over");
+        let numbers = [1, 2, 3, 4, 5, 8, 9, 64].map(resting);
+        assert_eq!(numbers, [0, 1, 1, 1, 2, 2, 3, 16]);
     }
 
     #[test]

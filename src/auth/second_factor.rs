@@ -15,6 +15,7 @@ use crate::domain::Account;
 use crate::entropy::{Entropy, EntropyError};
 use crate::store::chain::hex;
 use crate::store::factors::{self, Factor};
+use crate::store::users::{self, HasSecondFactor};
 use crate::store::{Access, StoreError, Tx};
 
 /// 160 bits, as long as the output of HMAC-SHA-1 (RFC 4226 section 4, R6).
@@ -285,21 +286,27 @@ impl Proof {
     }
 
     /// Uses the code up, in the transaction of what it is used for, and holds the user's row until
-    /// that ends: what is read of the user after this stays so. False if the code has been used
-    /// meanwhile, or a second factor was turned on or off.
+    /// that ends: what is read of the user after this stays so. False if meanwhile the code has been
+    /// used, a second factor was turned on or off, or this is not the hash of the password any more.
     pub async fn spend(
         &self,
         tx: &mut Tx,
         account: &Account,
+        hash: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let held = users::hold(tx.access(), account, hash).await?;
+        if held != Some(HasSecondFactor(self.is_second_factor())) {
+            return Ok(false);
+        }
         match &self.0 {
-            Proved::Nothing => factors::hold(tx.access(), account, false).await,
+            Proved::Nothing => Ok(true),
             Proved::Step { sealed, step } => {
                 factors::use_step(tx.access(), account, sealed, *step).await
             }
-            Proved::RecoveryCode(hash) => Ok(factors::hold(tx.access(), account, true).await?
-                && factors::use_recovery_code(tx.access(), account, hash, now).await?),
+            Proved::RecoveryCode(hash) => {
+                factors::use_recovery_code(tx.access(), account, hash, now).await
+            }
         }
     }
 }

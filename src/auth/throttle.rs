@@ -25,6 +25,8 @@ use crate::store::{Access, Db, Reader, StoreError};
 
 /// For how long a network is known after a sign-in.
 const KNOWN_FOR: Duration = Duration::from_secs(90 * 86_400);
+/// How exactly it is known when somebody signed in from a network.
+const NOTED_EVERY: Duration = Duration::from_secs(86_400);
 /// No delay is longer than this, and the first is one second.
 const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 /// A failure that is further ahead than nodes' clocks may differ was written by a wrong clock.
@@ -110,10 +112,13 @@ impl Throttle {
     ) -> Result<Arc<Attempt>, StoreError> {
         let network = network(&origin.client);
         let since = clock.now().minus(KNOWN_FOR);
-        let is_known = match account {
-            Some(account) => throttle::is_known(reader.access(), account, &network, since).await?,
-            None => false,
+        let known_at = match account {
+            Some(account) => {
+                throttle::signed_in_at(reader.access(), account, &network, since).await?
+            }
+            None => None,
         };
+        let is_known = known_at.is_some();
         let of_account = account.map(|account| match is_known {
             true => self.at_network(account, &network),
             false => self.elsewhere(account),
@@ -121,13 +126,11 @@ impl Throttle {
         let mut counters: Vec<(String, &Limit)> = Vec::with_capacity(2);
         counters.extend(of_account.clone().map(|counter| (counter, &ACCOUNT)));
         counters.extend((!is_known).then(|| (self.network(&network), &NETWORK)));
-        // Every transaction takes counters in this order, so that none waits for another for ever.
-        counters.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let attempt = Attempt {
             counters,
             of_account,
             network,
-            is_known,
+            known_at,
             failed_at: OnceLock::new(),
             mirror: self.mirror.clone(),
             clock: clock.clone(),
@@ -142,14 +145,14 @@ impl Throttle {
     /// Counts a failure. When this returns, it holds on every node and survives a loss of power.
     pub(super) async fn failed(&self, db: &Db, attempt: &Attempt) -> Result<(), StoreError> {
         let now = attempt.raise();
-        let mut tx = db.begin().await?;
+        let mut writer = db.writer().await?;
+        // Each by itself: what holds one counter waits for no other.
         for (counter, limit) in &attempt.counters {
             let most = limit.fade * limit.most;
-            throttle::raise(tx.access(), counter, now, limit.fade, most).await?;
+            throttle::raise(writer.access(), counter, now, limit.fade, most).await?;
         }
-        tx.commit().await?;
         if self.failures.fetch_add(1, Ordering::Relaxed).is_multiple_of(PRUNE_EVERY)
-            && let Err(error) = prune(db, now).await
+            && let Err(error) = throttle::prune(writer.access(), now, PRUNED_AT_ONCE).await
         {
             // They count for nothing, and the next time may work.
             tracing::warn!(%error, "faded counters of failed sign-ins were not deleted");
@@ -167,9 +170,11 @@ impl Throttle {
         account: &Account,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let since = now.minus(KNOWN_FOR);
-        throttle::know(access.reborrow(), account, &attempt.network, now, since).await?;
-        if let Some(counter) = &attempt.of_account {
+        if attempt.known_at.is_none_or(|known_at| known_at < now.minus(NOTED_EVERY)) {
+            let since = now.minus(KNOWN_FOR);
+            throttle::know(access.reborrow(), account, &attempt.network, now, since).await?;
+        }
+        if let Some(counter) = attempt.of_account.as_ref().filter(|_| attempt.has_failures()) {
             throttle::clear(access, counter).await?;
         }
         Ok(())
@@ -215,12 +220,6 @@ impl Throttle {
     }
 }
 
-async fn prune(db: &Db, now: Timestamp) -> Result<(), StoreError> {
-    let mut tx = db.begin().await?;
-    throttle::prune(tx.access(), now, PRUNED_AT_ONCE).await?;
-    tx.commit().await
-}
-
 /// The network of a client's address: an IPv4 address, or an IPv6 /64, which is what one customer
 /// has at least. What is no address is a network of its own.
 fn network(client: &str) -> String {
@@ -240,7 +239,8 @@ pub(super) struct Attempt {
     /// The one of them that is the account's.
     of_account: Option<String>,
     network: String,
-    is_known: bool,
+    /// When the user last signed in from there.
+    known_at: Option<Timestamp>,
     failed_at: OnceLock<Timestamp>,
     mirror: Arc<Mirror>,
     clock: Arc<dyn Clock>,
@@ -248,14 +248,21 @@ pub(super) struct Attempt {
 
 impl std::fmt::Debug for Attempt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Attempt").field("is_known", &self.is_known).finish_non_exhaustive()
+        f.debug_struct("Attempt").field("is_known", &self.is_known()).finish_non_exhaustive()
     }
 }
 
 impl Attempt {
     /// Whether the user has signed in from this network before.
     pub(super) fn is_known(&self) -> bool {
-        self.is_known
+        self.known_at.is_some()
+    }
+
+    /// Whether a failure of the account counts here, as far as is known.
+    fn has_failures(&self) -> bool {
+        let entries = self.mirror.entries();
+        let entry = self.of_account.as_ref().and_then(|counter| entries.get(counter));
+        entry.is_some_and(|entry| entry.tally.is_some())
     }
 
     /// Whether the password may be looked at now. Also counts the failures of other attempts in

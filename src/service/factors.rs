@@ -12,7 +12,7 @@ use crate::domain::{Account, GoodPassword, Username};
 use crate::policy::{Allowed, Manage, Principal, Recent};
 use crate::store::audit::{self, Action, Record};
 use crate::store::factors::{self, Standing};
-use crate::store::{Tx, orgs, people, sessions, users};
+use crate::store::{Tx, orgs, people, sessions};
 
 /// How long somebody whose factor was taken off them may take to choose another password.
 const TIME_FOR_A_PASSWORD: Duration = Duration::from_secs(7 * 86_400);
@@ -105,7 +105,7 @@ pub async fn renew_recovery_codes(
     let codes = RecoveryCodes::make(account, act.ports.entropy.as_ref())?;
     let mut tx = act.db.begin().await?;
     still_signed_in(act, &mut tx, caller).await?;
-    if !factors::hold(tx.access(), account, true).await? {
+    if !factors::hold(tx.access(), account).await? {
         return Err(IS_OFF);
     }
     factors::set_recovery_codes(tx.access(), account, &codes.hashes).await?;
@@ -138,11 +138,10 @@ pub async fn turn_off(
     let mut tx = act.db.begin().await?;
     // Of a token that is being made meanwhile, either this sees it or its maker sees this.
     orgs::lock(tx.access(), &account.org).await?;
-    let is_spent = proof.spend(&mut tx, account, now).await?;
-    still_signed_in(act, &mut tx, caller).await?;
     // Another password may have come since, which is too short to stand alone.
-    let is_current = users::hold_password(tx.access(), account, &hash).await?;
-    if !is_spent || !is_current || !factors::turn_off(tx.access(), account).await? {
+    let is_proved = proof.spend(&mut tx, account, &hash, now).await?;
+    still_signed_in(act, &mut tx, caller).await?;
+    if !is_proved || !factors::turn_off(tx.access(), account).await? {
         return Err(Refused::NotProved(LogInError::WrongCredentials));
     }
     record(act, &mut tx, caller, Action::TurnOffSecondFactor).await?;

@@ -13,7 +13,7 @@ use crate::domain::{Account, BadPassword, GoodPassword, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Manage, Principal, Recent};
 use crate::store::audit::{self, Action, Record};
-use crate::store::users::StoredPassword;
+use crate::store::users::{HasSecondFactor, StoredPassword};
 use crate::store::{orgs, people, sessions, users};
 
 /// How long a password that was made for somebody can be signed in with: over a weekend, and not
@@ -129,11 +129,10 @@ pub async fn change_own(
     // Hashing takes a while: the session may have ended since, or the password changed.
     let live = sessions::find_live(tx.access(), account, session_id, now).await?;
     live.ok_or(Refused::SessionEnded)?;
-    if !users::hold_password(tx.access(), account, &verified).await? {
-        return Err(Refused::WrongPassword);
-    }
-    // The second factor may be off since, beside which it was good.
-    if !users::has_second_factor(tx.access(), account).await? {
+    let held = users::hold(tx.access(), account, &verified).await?;
+    let HasSecondFactor(has_second_factor) = held.ok_or(Refused::WrongPassword)?;
+    // It may be off since, and the password was good beside it.
+    if !has_second_factor {
         alone.map_err(|bad| Refused::invalid("new", bad))?;
     }
     let stored = StoredPassword { hash, expires_at: None };

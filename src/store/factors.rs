@@ -23,11 +23,8 @@ statements! {
     CONFIRM = "UPDATE users SET totp_confirmed_at = $5, totp_last_step = $4 \
                WHERE org = $1 AND username = $2 AND totp_secret = $3 AND totp_confirmed_at IS NULL";
     /// Changes nothing, and holds the user's row until the transaction ends.
-    HOLD_OFF = "UPDATE users SET totp_confirmed_at = NULL \
-                WHERE org = $1 AND username = $2 AND totp_confirmed_at IS NULL";
-    /// The same of somebody who has one.
-    HOLD_ON = "UPDATE users SET totp_confirmed_at = totp_confirmed_at \
-               WHERE org = $1 AND username = $2 AND totp_confirmed_at IS NOT NULL";
+    HOLD = "UPDATE users SET totp_confirmed_at = totp_confirmed_at \
+            WHERE org = $1 AND username = $2 AND totp_confirmed_at IS NOT NULL";
     /// Decides: of two uses of one code at once, the second finds the step used.
     USE_STEP = "UPDATE users SET totp_last_step = $4 \
                 WHERE org = $1 AND username = $2 AND totp_secret = $3 \
@@ -149,14 +146,11 @@ pub async fn confirm(
     Ok(confirmed == 1)
 }
 
-/// Holds the user's row until the transaction ends. False if their second factor is not on, or not
-/// off, as it is said to be.
-pub async fn hold(access: Access<'_>, account: &Account, is_on: bool) -> Result<bool, StoreError> {
+/// Holds the user's row until the transaction ends. False if their second factor is off.
+pub async fn hold(access: Access<'_>, account: &Account) -> Result<bool, StoreError> {
     let held = execute!(
         access,
-        sqlx::query(if is_on { HOLD_ON } else { HOLD_OFF })
-            .bind(account.org.as_str())
-            .bind(account.username.as_str())
+        sqlx::query(HOLD).bind(account.org.as_str()).bind(account.username.as_str())
     )?;
     Ok(held == 1)
 }

@@ -28,6 +28,7 @@ mod sets;
 pub mod stored;
 pub mod throttle;
 mod trail;
+mod turns;
 pub mod users;
 pub mod verify;
 
@@ -41,6 +42,7 @@ pub use claim::{Bearer, Claim};
 pub use open::{OpenError, folder_of, inspect, sqlite_files};
 pub use sets::Subjects;
 pub use trail::Trail;
+pub use turns::Turns;
 
 /// The database could not do it. The text is for the log: it may name tables, never values that
 /// were bound.
@@ -71,6 +73,8 @@ pub enum Db {
         writer: SqlitePool,
         /// Read from at length, by few.
         snapshots: SqlitePool,
+        /// Who writes next.
+        turns: Arc<Turns>,
         /// What the process remembers.
         trail: Arc<Trail>,
     },
@@ -104,11 +108,23 @@ impl Db {
     /// write lock at once, since a reader that turns writer can only fail.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { writer, trail, .. } => {
-                let turn = trail.turn().await?;
+            Self::Sqlite { writer, turns, .. } => {
+                let turn = turns.take().await?;
                 Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, Some(turn))
             }
             Self::Postgres { pool, .. } => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// A connection for statements that write and of which each is a transaction of its own: it is
+    /// durable when it is done, and takes one message to the connection where a transaction takes three.
+    pub async fn writer(&self) -> Result<Writer, StoreError> {
+        Ok(match self {
+            Self::Sqlite { writer, turns, .. } => {
+                let turn = turns.take().await?;
+                Writer::Sqlite(writer.acquire().await?, turn)
+            }
+            Self::Postgres { pool, .. } => Writer::Postgres(pool.acquire().await?),
         })
     }
 
@@ -155,6 +171,25 @@ impl Reader {
     pub fn access(&mut self) -> Access<'_> {
         match self {
             Self::Sqlite(connection) => Access::Sqlite(connection),
+            Self::Postgres(connection) => Access::Postgres(connection),
+        }
+    }
+}
+
+/// A connection for single statements that write.
+#[derive(Debug)]
+pub enum Writer {
+    /// To SQLite, and the process's turn to write.
+    Sqlite(PoolConnection<Sqlite>, OwnedSemaphorePermit),
+    /// To PostgreSQL.
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Writer {
+    /// What data functions take.
+    pub fn access(&mut self) -> Access<'_> {
+        match self {
+            Self::Sqlite(connection, _) => Access::Sqlite(connection),
             Self::Postgres(connection) => Access::Postgres(connection),
         }
     }

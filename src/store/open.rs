@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -13,6 +14,7 @@ use sqlx::sqlite::{
 };
 
 use super::recorder::Place;
+use super::turns::{LONGEST_LOG, Turns};
 use super::{Db, StoreError, Trail, begin_chain, on, statements};
 use crate::config::Database;
 
@@ -112,20 +114,21 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
     drop(one_at_a_time);
     // The migrations may have found nothing to do: a file that cannot be written shows here.
     writer.begin_with("BEGIN IMMEDIATE").await?.rollback().await?;
-    let trail = Trail::start(Place::Sqlite(options.clone()));
-    let options = options.pragma("query_only", "ON");
+    let reading = options.clone().pragma("query_only", "ON");
     let readers = SqlitePoolOptions::new()
         .max_connections(8)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .connect_with(options.clone())
+        .connect_with(reading.clone())
         .await?;
     let snapshots = SqlitePoolOptions::new()
         .max_connections(LONG_READS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .connect_lazy_with(options);
-    let db = Db::Sqlite { readers, writer, snapshots, trail };
+        .connect_lazy_with(reading);
+    let turns = Turns::start(readers.clone());
+    let trail = Trail::start(Place::Sqlite(options, Arc::clone(&turns)));
+    let db = Db::Sqlite { readers, writer, snapshots, turns, trail };
     begin_chain::begin(&db).await.map_err(Fault::of)?;
     Ok(db)
 }
@@ -140,6 +143,7 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .pragma("trusted_schema", "OFF")
         .pragma("secure_delete", "ON")
+        .pragma("wal_autocheckpoint", LONGEST_LOG)
 }
 
 /// Whether a connection is outside of a transaction. Where SQLite has ended one by itself, as it

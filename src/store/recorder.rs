@@ -13,12 +13,12 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Error as SqlError};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::audit::{self, Prepared};
 use super::chain::Head;
 use super::proof::{self, Proof};
-use super::trail::take_turn;
+use super::turns::Turns;
 use super::{Access, StoreError};
 
 /// How many records may wait.
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Where records are written to.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(SqliteConnectOptions, Arc<Turns>),
     Postgres(PgConnectOptions),
 }
 
@@ -65,12 +65,12 @@ pub(super) struct Recorder(mpsc::Sender<Message>);
 
 impl Recorder {
     /// Starts the task, which ends when nobody can send to it any more.
-    pub(super) fn start(place: Place, turn: Arc<Semaphore>) -> Self {
+    pub(super) fn start(place: Place) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         tokio::spawn(async move {
             loop {
-                let writer = Writer { place: place.clone(), turn: Arc::clone(&turn), open: None };
+                let writer = Writer { place: place.clone(), open: None };
                 let task = tokio::spawn(run(Arc::clone(&receiver), writer));
                 match task.await {
                     Err(error) if error.is_panic() => {
@@ -143,7 +143,6 @@ async fn run(receiver: Arc<Mutex<mpsc::Receiver<Message>>>, mut writer: Writer) 
 
 struct Writer {
     place: Place,
-    turn: Arc<Semaphore>,
     open: Option<Open>,
 }
 
@@ -206,8 +205,8 @@ impl Writer {
     }
 
     async fn attempt(&mut self, jobs: &[Job]) -> Result<Attempt, StoreError> {
-        let _turn = match self.place {
-            Place::Sqlite(_) => Some(take_turn(&self.turn).await?),
+        let _turn = match &self.place {
+            Place::Sqlite(_, turns) => Some(turns.take().await?),
             Place::Postgres(_) => None,
         };
         let (proofs, provers) = proofs(jobs);
@@ -262,7 +261,7 @@ fn tell(jobs: Vec<Job>, what: impl Fn() -> Result<Written, StoreError>) {
 
 async fn connect(place: &Place) -> Result<Open, StoreError> {
     let mut connection = match place {
-        Place::Sqlite(options) => Connection::Sqlite(options.connect().await?),
+        Place::Sqlite(options, _) => Connection::Sqlite(options.connect().await?),
         Place::Postgres(options) => Connection::Postgres(options.connect().await?),
     };
     let head = audit::take_chain_for_reads(connection.access()).await?;

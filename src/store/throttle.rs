@@ -19,8 +19,9 @@ statements! {
                                  WHEN attempts.faded_at + $4 >= $5 THEN $5 \
                                  ELSE attempts.faded_at + $4 END";
     CLEAR = "DELETE FROM attempts WHERE counter = $1";
-    FIND_FADED = "SELECT counter FROM attempts WHERE faded_at <= $1 ORDER BY faded_at LIMIT $2";
-    PRUNE = "DELETE FROM attempts WHERE counter = $1 AND faded_at <= $2";
+    PRUNE = "DELETE FROM attempts WHERE faded_at <= $1 AND counter IN ( \
+                 SELECT a.counter FROM attempts a WHERE a.faded_at <= $1 \
+                 ORDER BY a.faded_at LIMIT $2)";
     KNOWN_SINCE = "SELECT signed_in_at FROM known_networks \
                    WHERE org = $1 AND username = $2 AND network = $3 AND signed_in_at > $4";
     KNOW = "INSERT INTO known_networks (org, username, network, signed_in_at) \
@@ -104,33 +105,26 @@ pub async fn clear(access: Access<'_>, counter: &str) -> Result<bool, StoreError
     Ok(execute!(access, sqlx::query(CLEAR).bind(counter))? > 0)
 }
 
-/// Deletes so many counters that have nothing left to forget, the oldest first. It deletes in the
-/// order in which [`raise`] is to be called too, so that neither waits for the other for ever.
-pub async fn prune(mut access: Access<'_>, now: Timestamp, limit: i64) -> Result<(), StoreError> {
-    let mut faded: Vec<String> = on!(access.reborrow(), connection => {
-        sqlx::query_scalar(FIND_FADED).bind(now.as_millis()).bind(limit).fetch_all(connection)
-    })?;
-    faded.sort_unstable();
-    for counter in &faded {
-        execute!(access.reborrow(), sqlx::query(PRUNE).bind(counter).bind(now.as_millis()))?;
-    }
+/// Deletes so many counters that have nothing left to forget, the oldest first.
+pub async fn prune(access: Access<'_>, now: Timestamp, limit: i64) -> Result<(), StoreError> {
+    execute!(access, sqlx::query(PRUNE).bind(now.as_millis()).bind(limit))?;
     Ok(())
 }
 
-/// Whether somebody of that name has signed in from a network since a moment.
-pub async fn is_known(
+/// When somebody of that name last signed in from a network, if since a moment.
+pub async fn signed_in_at(
     access: Access<'_>,
     account: &Account,
     network: &str,
     since: Timestamp,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Timestamp>, StoreError> {
     let found: Option<i64> = on!(access, connection => sqlx::query_scalar(KNOWN_SINCE)
         .bind(account.org.as_str())
         .bind(account.username.as_str())
         .bind(network)
         .bind(since.as_millis())
         .fetch_optional(connection))?;
-    Ok(found.is_some())
+    Ok(found.map(Timestamp::from_millis))
 }
 
 /// Remembers that a user has signed in from a network. Only the latest networks are kept, and none

@@ -4,18 +4,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::StoreError;
 use super::disclosure::{Asked, Kept};
 use super::recorder::{Place, Recorder};
 use super::sessions::Remembered;
 use super::sets::Numbers;
 
-/// How long a writer waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(8);
 /// How many sessions are remembered.
 const SESSIONS: usize = 10_000;
 /// How many bytes of answers are.
@@ -28,33 +22,17 @@ pub struct Trail {
     pub(super) sets: Numbers,
     pub(super) sessions: Bounded<(String, String), Arc<Remembered>>,
     pub(super) answers: Bounded<Asked, Arc<Kept>>,
-    turn: Arc<Semaphore>,
 }
 
 impl Trail {
     /// Starts the recorder of a database.
     pub(super) fn start(place: Place) -> Arc<Self> {
-        let turn = Arc::new(Semaphore::new(1));
         Arc::new(Self {
-            recorder: Recorder::start(place, Arc::clone(&turn)),
+            recorder: Recorder::start(place),
             sets: Numbers::default(),
             sessions: Bounded::new(SESSIONS),
             answers: Bounded::new(ANSWERS),
-            turn,
         })
-    }
-
-    /// Waits until nobody else of this process writes to SQLite: a queue is fair, a lock is not.
-    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
-        take_turn(&self.turn).await
-    }
-}
-
-/// Waits for a turn, as [`Trail::turn`] does.
-pub(super) async fn take_turn(turn: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {
-    match tokio::time::timeout(PATIENCE, Arc::clone(turn).acquire_owned()).await {
-        Ok(Ok(turn)) => Ok(turn),
-        _ => Err(sqlx::Error::PoolTimedOut.into()),
     }
 }
 

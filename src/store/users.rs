@@ -16,7 +16,8 @@ statements! {
                                   AND (g.last_day IS NULL OR g.last_day >= $3) \
                              WHERE u.org = $1 AND u.username = $2 ORDER BY g.permission";
     /// Changes nothing, and holds the user's row until the transaction ends.
-    HOLD = "UPDATE users SET demo = demo WHERE org = $1 AND username = $2 AND password_hash = $3";
+    HOLD = "UPDATE users SET demo = demo WHERE org = $1 AND username = $2 AND password_hash = $3 \
+            RETURNING totp_confirmed_at";
     ADD = "INSERT INTO users (org, username, password_hash, password_expires_at, demo, created_at) \
            VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT (org, username) DO NOTHING";
     HAS_SECOND_FACTOR = "SELECT COUNT(*) FROM users WHERE org = $1 AND username = $2 \
@@ -63,6 +64,10 @@ impl User {
         self.password_expires_at().is_some_and(|end| end <= now)
     }
 }
+
+/// Whether a user's second factor is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HasSecondFactor(pub bool);
 
 /// A password as it is stored.
 #[derive(Clone, Debug)]
@@ -117,19 +122,20 @@ pub async fn find_with_permissions(
     Ok(user.map(|user| (user, permissions)))
 }
 
-/// Whether this is the hash of the user's password still; if it is, it stays so until the
-/// transaction ends. So of a sign-in and a change of the password at once, either the sign-in finds
-/// the new one, or the change finds the session and ends it.
-pub async fn hold_password(
+/// Whether the user has a second factor, if this is the hash of their password still; both stay so
+/// until the transaction ends. So of a sign-in and a change of the password at once, either the
+/// sign-in finds the new one, or the change finds the session and ends it.
+pub async fn hold(
     access: Access<'_>,
     account: &Account,
     hash: &str,
-) -> Result<bool, StoreError> {
-    let held = execute!(
-        access,
-        sqlx::query(HOLD).bind(account.org.as_str()).bind(account.username.as_str()).bind(hash)
-    )?;
-    Ok(held == 1)
+) -> Result<Option<HasSecondFactor>, StoreError> {
+    let held: Option<Option<i64>> = on!(access, connection => sqlx::query_scalar(HOLD)
+        .bind(account.org.as_str())
+        .bind(account.username.as_str())
+        .bind(hash)
+        .fetch_optional(connection))?;
+    Ok(held.map(|confirmed_at| HasSecondFactor(confirmed_at.is_some())))
 }
 
 /// Adds a user to an org that exists. Returns whether the name was free; if not, the user of that

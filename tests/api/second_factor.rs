@@ -447,15 +447,19 @@ async fn who_signs_in_while_a_second_factor_is_turned_on_or_off_is_asked_again()
     let ann = enrol(&app, "acme/ann").await;
     let account = stipend::domain::Account::parse("acme/ann", &org_name("acme")).unwrap();
     let mut tx = app.auth().db.begin().await.unwrap();
-    // What a login that found no second factor asks again inside of its transaction, and the
-    // reverse.
+    // What a login asks again inside of its transaction.
     use stipend::store::factors;
-    assert!(!factors::hold(tx.access(), &account, false).await.unwrap());
-    assert!(factors::hold(tx.access(), &account, true).await.unwrap());
+    use stipend::store::users::{self, HasSecondFactor};
+    let hash = users::find(tx.access(), &account).await.unwrap().unwrap().password_hash;
+    let held = users::hold(tx.access(), &account, &hash).await.unwrap();
+    assert_eq!(held, Some(HasSecondFactor(true)));
     assert!(!factors::use_step(tx.access(), &account, "v1.another", i64::MAX).await.unwrap());
+    assert!(factors::hold(tx.access(), &account).await.unwrap());
     assert!(factors::turn_off(tx.access(), &account).await.unwrap());
-    assert!(factors::hold(tx.access(), &account, false).await.unwrap());
-    assert!(!factors::hold(tx.access(), &account, true).await.unwrap());
+    let held = users::hold(tx.access(), &account, &hash).await.unwrap();
+    assert_eq!(held, Some(HasSecondFactor(false)));
+    assert_eq!(users::hold(tx.access(), &account, "another").await.unwrap(), None);
+    assert!(!factors::hold(tx.access(), &account).await.unwrap());
     assert!(!factors::turn_off(tx.access(), &account).await.unwrap());
     drop(tx);
     assert_eq!(state(&ann.actor).await["on"], true, "nothing was committed");
