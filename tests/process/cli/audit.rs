@@ -100,8 +100,8 @@ async fn the_log_brings_checkpoints_off_the_machine() {
 /// Killed at any moment, an archive has either taken nothing out of the database or is whole.
 #[tokio::test]
 async fn r82_an_archive_that_is_killed_loses_no_record() {
-    // How long one takes that nobody kills.
     let app = old_trail().await;
+    #[expect(clippy::disallowed_methods, reason = "how long one takes that nobody kills")]
     let began = std::time::Instant::now();
     let archive = file(&app.database, "whole.jsonl");
     assert!(archiving(&app, &archive).spawn().unwrap().wait().unwrap().success());
