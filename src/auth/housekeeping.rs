@@ -47,7 +47,7 @@ impl Duty {
         match self {
             Self::ReadKeys => house.keys.read(&house.db, now).await.map(drop),
             Self::EraseKeys => erase_keys(&house.db, now).await,
-            Self::LogCheckpoint => log_checkpoint(house, now).await,
+            Self::LogCheckpoint => log_checkpoint(house, now, false).await,
             Self::KeepSessions => {
                 house.upkeep.lock().await.run().await;
                 Ok(())
@@ -83,15 +83,16 @@ const RECORDS: i64 = 1000;
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Logs a checkpoint, if it is time for one. The first comes when the server starts: whoever keeps
-/// the log sees at once that a database was restored from an older backup.
-async fn log_checkpoint(house: &House, now: Timestamp) -> Result<(), StoreError> {
+/// the log sees at once that a database was restored from an older backup. The last comes when it
+/// stops: a tail that is cut off while it is down is missed as well.
+async fn log_checkpoint(house: &House, now: Timestamp, is_last: bool) -> Result<(), StoreError> {
     let ring = house.keys.ring();
     // The log has told of a key that is missing.
     let Some(key) = ring.checkpoint_key() else { return Ok(()) };
     let checkpoint = Checkpoint::take(house.db.reader().await?.access(), now).await?;
     let since = house.ports.clock.monotonic();
     let last = *house.logged.lock().unwrap_or_else(PoisonError::into_inner);
-    if !last.is_none_or(|last| last.is_past(checkpoint.records, since)) {
+    if !last.is_none_or(|last| last.is_past(checkpoint.records, since, is_last)) {
         return Ok(());
     }
     let (records, line) = (checkpoint.records, checkpoint.sign(key)?);
@@ -108,11 +109,11 @@ pub(super) struct Logged {
 }
 
 impl Logged {
-    /// Whether it is time for another.
-    fn is_past(self, records: i64, now: Duration) -> bool {
+    /// Whether it is time for another; the last one waits for nothing but a further record.
+    fn is_past(self, records: i64, now: Duration, is_last: bool) -> bool {
         let further = records != self.records;
         records.saturating_sub(self.records) >= RECORDS
-            || (further && now.saturating_sub(self.since) >= PAUSE)
+            || (further && (is_last || now.saturating_sub(self.since) >= PAUSE))
     }
 }
 
@@ -144,7 +145,8 @@ impl Housekeeping {
         Self { house, stop, tasks: Mutex::new(tasks) }
     }
 
-    /// Ends every duty, after what is under way. To be called before the database is closed.
+    /// Ends every duty, after what is under way, and the recording of reads, and logs where the trail
+    /// ends. To be called when no request is under way any more, before the database is closed.
     pub async fn stop(&self) {
         // Nobody listens where all have ended already.
         self.stop.send_replace(true);
@@ -158,6 +160,15 @@ impl Housekeeping {
         let last = async { self.house.upkeep.lock().await.finish().await };
         if tokio::time::timeout(PATIENCE, last).await.is_err() {
             tracing::warn!("when sessions were used could not be written in time");
+        }
+        // What comes after this is in no checkpoint of this server.
+        self.house.db.end_recording().await;
+        let now = self.house.ports.clock.now();
+        let last = tokio::time::timeout(PATIENCE, log_checkpoint(&self.house, now, true)).await;
+        match last {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the last checkpoint could not be made"),
+            Err(_) => tracing::error!("the last checkpoint could not be made in time"),
         }
     }
 }
@@ -194,8 +205,9 @@ mod tests {
     fn a_checkpoint_is_logged_after_a_thousand_records_or_a_minute_with_one() {
         let second = Duration::from_secs;
         let last = Logged { records: 5, since: second(100) };
-        assert!(!last.is_past(5, second(1000)), "nothing happened");
-        assert!(!last.is_past(1004, second(159)));
-        assert!(last.is_past(1005, second(100)) && last.is_past(6, second(160)));
+        assert!(!last.is_past(5, second(1000), false), "nothing happened");
+        assert!(!last.is_past(1004, second(159), false));
+        assert!(last.is_past(1005, second(100), false) && last.is_past(6, second(160), false));
+        assert!(last.is_past(6, second(100), true) && !last.is_past(5, second(1000), true));
     }
 }

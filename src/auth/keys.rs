@@ -128,6 +128,17 @@ pub struct PublicKey<'r> {
     pub kid: &'r str,
     /// The Ed25519 public key, in base64url (RFC 8037 section 2).
     pub x: &'r str,
+    /// From when it signs nothing, of a key for checkpoints.
+    pub retired_at: Option<Timestamp>,
+    /// From when it is not to be trusted with anything new, of a key for checkpoints.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What stays of a key for checkpoints.
+struct Past {
+    x: String,
+    retired_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
 }
 
 /// The keys at one moment.
@@ -135,7 +146,7 @@ pub struct PublicKey<'r> {
 pub struct Ring {
     tokens: HashMap<String, Arc<Key>>,
     checkpoint: Option<Arc<CheckpointKey>>,
-    checkpoints: BTreeMap<String, String>,
+    checkpoints: BTreeMap<String, Past>,
 }
 
 impl Ring {
@@ -160,15 +171,24 @@ impl Ring {
         let mut keys: Vec<_> = self
             .tokens
             .values()
-            .filter_map(|key| Some(PublicKey { kid: &key.kid, x: key.public.as_deref()? }))
+            .filter_map(|key| {
+                let (kid, x) = (key.kid.as_str(), key.public.as_deref()?);
+                Some(PublicKey { kid, x, retired_at: None, revoked_at: None })
+            })
             .collect();
         keys.sort_unstable_by_key(|key| key.kid);
         keys
     }
 
     /// The public keys of those that sign checkpoints or ever have, by id.
-    pub fn checkpoint_keys(&self) -> Vec<PublicKey<'_>> {
-        self.checkpoints.iter().map(|(kid, x)| PublicKey { kid, x }).collect()
+    pub fn checkpoint_keys<'r>(&'r self) -> Vec<PublicKey<'r>> {
+        let public = |(kid, past): (&'r String, &'r Past)| PublicKey {
+            kid,
+            x: &past.x,
+            retired_at: past.retired_at,
+            revoked_at: past.revoked_at,
+        };
+        self.checkpoints.iter().map(public).collect()
     }
 
     /// The ring that the records say, and the ids of those in it that cannot be opened. What the
@@ -182,7 +202,9 @@ impl Ring {
         let (mut ring, mut closed) = (Self::default(), BTreeSet::new());
         for record in records.iter().filter(|record| record.purpose == Purpose::Checkpoints) {
             if let Some(x) = &record.public_key {
-                ring.checkpoints.insert(record.kid.clone(), x.clone());
+                let (retired_at, revoked_at) = (record.retired_at, record.revoked_at);
+                let past = Past { x: x.clone(), retired_at, revoked_at };
+                ring.checkpoints.insert(record.kid.clone(), past);
             }
         }
         if let Some(record) = store::signer(records, Purpose::Checkpoints, now) {

@@ -18,6 +18,7 @@ mod second_factor;
 mod signer;
 mod throttle;
 mod token;
+pub mod trusted;
 mod upkeep;
 
 use std::sync::{Arc, Mutex};

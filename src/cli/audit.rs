@@ -38,7 +38,7 @@ pub(super) enum Command {
     },
     /// Write the records of an org as CSV or JSON, newest first; whoever reads them is on record
     Export(Export),
-    /// Verify that no record was changed, removed, inserted or reordered; needs no key
+    /// Verify that no record was changed, removed, inserted or reordered; needs no secret
     ///
     /// Exit code 0: the trail is whole. 1: it is not, and the message names the first bad record.
     Verify(proof::Verify),

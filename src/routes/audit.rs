@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rocket::http::{ContentType, Header};
 use rocket::{State, tokio};
-use utoipa::openapi::header::Header as Described;
+use utoipa::openapi::header::{Header as Described, HeaderBuilder};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{Content, RefOr, ResponseBuilder};
@@ -26,8 +26,6 @@ use crate::store::StoreError;
 use crate::store::audit::Action;
 use crate::store::reading::{Entry, RecordQuery, Rest};
 
-/// How long the header field may be: proxies refuse long ones. `/audit/checkpoint` has no bound.
-const LONGEST_FIELD: usize = 4096;
 /// The header field with the checkpoint.
 const CHECKPOINT: &str = "Stipend-Checkpoint";
 
@@ -65,7 +63,7 @@ pub(super) async fn list_records(
     let found = audit::records(act, allowed, asked.clone()).await?;
     // With the hashes at hand, guesses at whom else a record is about could be tried against them.
     let checkpoint = match found.whole_org {
-        true => audit::checkpoint(act, &auth.keys).await?,
+        true => audit::checkpoint_for_field(act, &auth.keys).await?,
         false => None,
     };
     let next = found.page.next.filter(|_| asked.limit.is_some());
@@ -81,7 +79,6 @@ pub(super) async fn list_records(
     };
     let day = act.now().day();
     let next = next.map(|after| next_page(&asked, after));
-    let checkpoint = checkpoint.filter(|line| line.len() <= LONGEST_FIELD);
     let checkpoint = checkpoint.map(|line| Header::new(CHECKPOINT, line));
     Ok(Listing {
         format,
@@ -158,12 +155,17 @@ enum Records {}
 impl IntoResponses for Records {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         let records = ArrayBuilder::new().items(reference::<RecordBody>());
+        let checkpoint = HeaderBuilder::new().description(Some(
+            "Where the trail ends now, signed, as `/audit/checkpoint` gives it, for whoever audits \
+             the whole org. Of more than 20 chains it names 20, drawn anew each time, and says in \
+             `of` how many there are",
+        ));
         let response = ResponseBuilder::new()
             .description("The records. That they were read is on record already")
             .content("application/json", Content::new(Some(records)))
             .content("text/csv", Content::new(Some(schema::text())))
             .header("Link", Described::default())
-            .header(CHECKPOINT, Described::default())
+            .header(CHECKPOINT, checkpoint.build())
             .header("Content-Disposition", Described::default());
         BTreeMap::from([("200".into(), response.into())])
     }

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::{Ignite, Rocket, Sentinel};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, ClaimError};
 use crate::error::Error;
 use crate::fairings::Context;
 use crate::policy::{Allowed, InPerson, Principal, Recent, Right};
@@ -177,9 +177,18 @@ impl Sentinel for Claim {
 
 async fn claim(request: &Request<'_>) -> Result<Claim, Error> {
     let auth = request.rocket().state::<Auth>().ok_or(Error::Internal)?;
-    let claim = auth.claim(bearer_token(request.headers().get("Authorization"))?).await?;
-    Context::of(request).set_caller(claim.account());
-    Ok(claim)
+    match auth.claim(bearer_token(request.headers().get("Authorization"))?).await {
+        Ok(claim) => {
+            Context::of(request).set_caller(claim.account());
+            Ok(claim)
+        }
+        Err(error @ ClaimError::Denied(_)) => {
+            // The log is to say who was refused.
+            Box::pin(identify(request)).await?;
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What was asked for, or, once it is certain that whoever asks may do so, what is wrong with it.

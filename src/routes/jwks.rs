@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::query::Query;
 use crate::auth::Auth;
 use crate::auth::keys::PublicKey;
+use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::service::keys::PUBLISHED_FOR;
 
@@ -38,12 +39,30 @@ pub(super) struct Jwk {
     /// Always `sig`.
     #[serde(rename = "use")]
     usage: &'static str,
+    /// Of a key for checkpoints that has ended, from when it signs nothing, in seconds since 1970: a
+    /// later checkpoint of it is false. As for the historical keys of OpenID Federation 1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    exp: Option<i64>,
+    /// Of a key for checkpoints that was ended in an emergency, when: somebody may have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    revoked: Option<Revoked>,
+}
+
+/// That a key was revoked.
+#[derive(Serialize, ToSchema)]
+struct Revoked {
+    /// When, in seconds since 1970.
+    revoked_at: i64,
 }
 
 impl From<PublicKey<'_>> for Jwk {
     fn from(key: PublicKey<'_>) -> Self {
         let (x, kid) = (key.x.to_owned(), key.kid.to_owned());
-        Self { kty: "OKP", crv: "Ed25519", x, kid, alg: "EdDSA", usage: "sig" }
+        let revoked = key.revoked_at.map(|at| Revoked { revoked_at: at.as_secs() });
+        let exp = key.retired_at.map(Timestamp::as_secs);
+        Self { kty: "OKP", crv: "Ed25519", x, kid, alg: "EdDSA", usage: "sig", exp, revoked }
     }
 }
 
@@ -84,8 +103,9 @@ pub(super) fn token_keys(auth: &State<Auth>, query: Query) -> Result<Published, 
     Published::new(auth.keys.ring().token_keys())
 }
 
-/// The public keys that checkpoints of the audit trail are verified with, retired ones too. They
-/// stand apart, so that nobody takes a token that one of them has signed.
+/// The public keys that checkpoints of the audit trail are verified with. Those that have ended stay,
+/// and say when (`exp`, `revoked`). They stand apart, so that nobody takes a token that one of them
+/// has signed. Whoever audits keeps them elsewhere: `stipend audit verify --keys FILE`.
 #[utoipa::path(
     get, path = "/.well-known/checkpoint-keys.json", tag = "server",
     responses((

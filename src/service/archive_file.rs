@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use crate::auth::checkpoint::{self, ChainEnd, Kind, NotSigned, PublicKeys};
+use crate::auth::checkpoint::{self, ChainEnd, Kind, NotSigned};
 use crate::auth::keys::CheckpointKey;
+use crate::auth::trusted::TrustedKeys;
 use crate::clock::{Day, Timestamp};
 use crate::store::StoreError;
 use crate::store::archive::Range;
@@ -166,6 +167,8 @@ impl Writer {
 pub(super) struct Checked {
     pub(super) digest: String,
     pub(super) records: u64,
+    /// The key that signed its end.
+    pub(super) kid: String,
 }
 
 /// A file is no whole archive.
@@ -193,7 +196,7 @@ pub(super) fn made_at(path: &Path) -> Result<i64, BadArchive> {
 /// Hands every record to the checker, and then verifies what the last line signs.
 pub(super) fn check(
     path: &Path,
-    keys: &PublicKeys,
+    keys: &TrustedKeys,
     checker: &mut Checker,
 ) -> Result<Checked, BadArchive> {
     let mut file = BufReader::new(File::open(path).map_err(failed(path, "read"))?);
@@ -229,9 +232,9 @@ pub(super) fn check(
         }
     }
     let signed = checkpoint::verify(text.trim_end(), Kind::Archive, keys);
-    let payload = signed.map_err(|error: NotSigned| flaw(path, format!("its end: {error}")))?;
-    let end: End =
-        serde_json::from_slice(&payload).map_err(|_| flaw(path, "its end cannot be read"))?;
+    let signed = signed.map_err(|error: NotSigned| flaw(path, format!("its end: {error}")))?;
+    let end: End = serde_json::from_slice(&signed.payload)
+        .map_err(|_| flaw(path, "its end cannot be read"))?;
     text.clear();
     if file.read_line(&mut text).map_err(failed(path, "read"))? != 0 {
         return Err(flaw(path, "something was added behind its end"));
@@ -240,7 +243,7 @@ pub(super) fn check(
     if found != end.digest || records != end.records {
         return Err(flaw(path, "it is not what was signed: it was changed"));
     }
-    Ok(Checked { digest: found, records })
+    Ok(Checked { digest: found, records, kid: signed.kid })
 }
 
 fn flaw(path: &Path, what: impl std::fmt::Display) -> BadArchive {

@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use super::export::harmless;
 use super::schema::{self, Moment, PermissionName};
-use super::{Act, members};
+use super::{Act, Refused, members};
 use crate::auth::Keys;
-use crate::auth::checkpoint::Checkpoint;
+use crate::auth::checkpoint::{Checkpoint, IN_A_FIELD};
 use crate::clock::Timestamp;
 use crate::domain::Username;
 use crate::policy::{Allowed, Audit};
@@ -72,6 +72,18 @@ pub async fn checkpoint(act: Act<'_>, keys: &Keys) -> Result<Option<String>, Sto
     let Some(key) = ring.checkpoint_key() else { return Ok(None) };
     let mut reader = act.db.reader().await?;
     Checkpoint::take(reader.access(), act.now()).await?.sign(key).map(Some)
+}
+
+/// The same as it fits into a field of a header: where there are many chains, some of them, drawn
+/// anew each time, so that whoever keeps the fields has each chain before long.
+pub async fn checkpoint_for_field(act: Act<'_>, keys: &Keys) -> Result<Option<String>, Refused> {
+    let ring = keys.ring();
+    let Some(key) = ring.checkpoint_key() else { return Ok(None) };
+    let mut drawn = [0; 8];
+    act.ports.entropy.fill(&mut drawn)?;
+    let mut reader = act.db.reader().await?;
+    let checkpoint = Checkpoint::take(reader.access(), act.now()).await?;
+    Ok(Some(checkpoint.part(IN_A_FIELD, u64::from_be_bytes(drawn)).sign(key)?))
 }
 
 /// A record of the trail.

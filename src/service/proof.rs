@@ -1,5 +1,6 @@
 //! Whether the trail is whole, and the moving of old records to a file.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -7,8 +8,9 @@ use serde_json::Value;
 use super::Act;
 use super::archive_file::{self, BadArchive, FileError, Writer};
 use crate::auth::Keys;
-use crate::auth::checkpoint::{self, Checkpoint, PublicKeys};
-use crate::auth::keys::CheckpointKey;
+use crate::auth::checkpoint::Checkpoint;
+use crate::auth::keys::{CheckpointKey, GRACE};
+use crate::auth::trusted::{BadKeys, TrustedKeys};
 use crate::clock::{Day, Timestamp};
 use crate::store::archive::{self, Done, Range};
 use crate::store::audit::OPERATOR;
@@ -21,6 +23,10 @@ use crate::store::{StoreError, Tx};
 pub struct Evidence {
     /// Kept checkpoints: the name of where they were kept, and the text, one a line.
     pub kept: Option<(String, String)>,
+    /// The kept set of public keys, by which alone checkpoints and archives are believed: the name of
+    /// where it was kept, and the text. Without it, those of the database are, which whoever rewrites
+    /// the trail can change as well.
+    pub keys: Option<(String, String)>,
     /// The archives.
     pub archives: Vec<PathBuf>,
 }
@@ -31,7 +37,7 @@ pub enum NotVerified {
     /// It is not whole.
     #[error("{0}")]
     Flaw(Flaw),
-    /// There is nothing in what was to be kept.
+    /// There is nothing in what was to be kept, or something else.
     #[error("{0}")]
     NoEvidence(String),
     /// A file could not be read.
@@ -57,6 +63,15 @@ impl From<Flaw> for NotVerified {
     }
 }
 
+impl From<BadKeys> for NotVerified {
+    fn from(bad: BadKeys) -> Self {
+        match bad {
+            BadKeys::Malformed(what) => Self::NoEvidence(what),
+            BadKeys::Differs(what) => Self::Flaw(Flaw::of(what)),
+        }
+    }
+}
+
 impl From<BadArchive> for NotVerified {
     fn from(bad: BadArchive) -> Self {
         match bad {
@@ -66,6 +81,17 @@ impl From<BadArchive> for NotVerified {
     }
 }
 
+/// A trail that is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// What it consists of.
+    pub found: Found,
+    /// The keys that signed the checkpoints and archives it was verified against.
+    pub signers: BTreeSet<String>,
+    /// Those of the database that the kept set does not hold: they were added since, by somebody.
+    pub keys_not_kept: Vec<String>,
+}
+
 /// Verifies the whole trail, as it is at one moment: every record's hash, the chains from their
 /// beginning, through the archives, to their ends, the sets of people and the indexes over them; and
 /// that what kept checkpoints say of it is still so. No secret is needed.
@@ -73,11 +99,16 @@ pub async fn verify(
     act: Act<'_>,
     evidence: &Evidence,
     progress: impl FnMut(u64),
-) -> Result<Found, NotVerified> {
+) -> Result<Verified, NotVerified> {
     let mut snapshot = act.db.snapshot().await?;
-    let keys = checkpoint::public_keys(snapshot.access()).await?;
+    let own = TrustedKeys::of_database(snapshot.access()).await?;
+    let keys = match &evidence.keys {
+        Some((name, text)) => TrustedKeys::of_file(name, text, &own)?,
+        None => own.clone(),
+    };
+    let mut signers = BTreeSet::new();
     let points = match &evidence.kept {
-        Some((name, text)) => points(name, text, &keys)?,
+        Some((name, text)) => points(name, text, &keys, &mut signers)?,
         None => Vec::new(),
     };
     let archived = verify::archived(snapshot.access()).await?;
@@ -96,12 +127,20 @@ pub async fn verify(
             ))
             .into());
         }
+        signers.insert(checked.kid);
     }
-    Ok(verify::verify(snapshot.access(), checker, progress).await?)
+    let found = verify::verify(snapshot.access(), checker, progress).await?;
+    let keys_not_kept = own.not_among(&keys).map(str::to_owned).collect();
+    Ok(Verified { found, signers, keys_not_kept })
 }
 
 /// What kept checkpoints say: lines of their own, or lines of the server's log.
-fn points(name: &str, text: &str, keys: &PublicKeys) -> Result<Vec<Point>, NotVerified> {
+fn points(
+    name: &str,
+    text: &str,
+    keys: &TrustedKeys,
+    signers: &mut BTreeSet<String>,
+) -> Result<Vec<Point>, NotVerified> {
     let mut points = Vec::new();
     let mut checkpoints = 0;
     for (at, line) in text.lines().enumerate() {
@@ -117,13 +156,16 @@ fn points(name: &str, text: &str, keys: &PublicKeys) -> Result<Vec<Point>, NotVe
             None => line.trim(),
         };
         let bad = |what: String| Flaw::of(format!("{place}: {what}"));
-        let checkpoint = Checkpoint::verify(line, keys).map_err(|error| bad(error.to_string()))?;
+        let (checkpoint, signed) =
+            Checkpoint::verify(line, keys).map_err(|error| bad(error.to_string()))?;
         checkpoints += 1;
+        let from = format!("the checkpoint {place} of {}", checkpoint.at);
+        let latest = signed.key_has_ended.then(|| signed.at.plus(GRACE).as_millis());
         for end in &checkpoint.chains {
             let head = end.head().ok_or_else(|| bad("it holds what is no hash".to_owned()))?;
-            points
-                .push(Point { head, from: format!("the checkpoint {place} of {}", checkpoint.at) });
+            points.push(Point { head, from: from.clone(), latest });
         }
+        signers.insert(signed.kid);
     }
     if checkpoints == 0 {
         return Err(NotVerified::NoEvidence(format!("there is no checkpoint in {name}")));
@@ -195,7 +237,7 @@ pub async fn archive(
     let ring = keys.ring();
     let key = ring.checkpoint_key().ok_or(NotArchived::NoKey)?;
     let mut snapshot = act.db.snapshot().await?;
-    let public = checkpoint::public_keys(snapshot.access()).await?;
+    let public = TrustedKeys::of_database(snapshot.access()).await?;
     let archived = verify::archived(snapshot.access()).await?;
     let range = archive::range(snapshot.access(), &archived, before.start()).await?;
     if range.is_empty() {

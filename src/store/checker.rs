@@ -68,6 +68,8 @@ pub struct ArchivedPart {
     pub through: i64,
     /// Its hash.
     pub head: Hash,
+    /// When they were taken away, in milliseconds since 1970.
+    pub archived_at: i64,
 }
 
 /// What a checkpoint says of a chain.
@@ -77,6 +79,9 @@ pub struct Point {
     pub head: Head,
     /// Which checkpoint says so, for people.
     pub from: String,
+    /// No record that it counts can be later than this, in milliseconds since 1970. Known where its
+    /// key has ended since: whoever stole that may sign what he says is of a time before.
+    pub latest: Option<i64>,
 }
 
 /// What was found of records that name an archive.
@@ -95,6 +100,8 @@ pub struct NamedArchive {
 pub struct Checker {
     heads: BTreeMap<i64, Head>,
     points: HashMap<(i64, i64), Vec<Point>>,
+    /// Of each chain the latest time so far, where anybody asks.
+    latest: Option<HashMap<i64, i64>>,
     archived: Vec<ArchivedPart>,
     old: Digest,
     old_records: u64,
@@ -109,10 +116,12 @@ impl Checker {
     /// With what checkpoints and the database say of the chains.
     pub fn new(points: impl IntoIterator<Item = Point>, archived: Vec<ArchivedPart>) -> Self {
         let mut by_place: HashMap<(i64, i64), Vec<Point>> = HashMap::new();
+        let mut latest = None;
         for point in points {
+            latest = latest.or(point.latest.map(|_| HashMap::new()));
             by_place.entry((point.head.chain, point.head.length)).or_default().push(point);
         }
-        Self { points: by_place, archived, ..Self::default() }
+        Self { points: by_place, latest, archived, ..Self::default() }
     }
 
     /// Begins where archives have ended, for a trail whose beginning is known to be whole.
@@ -226,6 +235,20 @@ impl Checker {
             );
             return Err(Flaw::in_record(record, what));
         }
+        if let Some(latest) = &mut self.latest {
+            let latest = latest.entry(head.chain).or_insert(record.at);
+            *latest = record.at.max(*latest);
+            if let Some(point) =
+                points.iter().find(|point| point.latest.is_some_and(|at| at < *latest))
+            {
+                let what = format!(
+                    "{} counts it, and is older than it or one before it: it is of a key that has \
+                     ended, and was signed later than it says",
+                    point.from
+                );
+                return Err(Flaw::in_record(record, what));
+            }
+        }
         if record.action != "begin_chain" && record.action != "archive_audit" {
             return Ok(());
         }
@@ -234,7 +257,8 @@ impl Checker {
         let digest = detail.get("digest").and_then(Value::as_str);
         let digest = digest.ok_or_else(|| unreadable(record, "detail"))?.to_owned();
         if record.action == "archive_audit" {
-            let parts = parts(&digest, &detail).ok_or_else(|| unreadable(record, "detail"))?;
+            let parts = parts(&digest, record.at, &detail);
+            let parts = parts.ok_or_else(|| unreadable(record, "detail"))?;
             self.named.push(NamedArchive { digest, record_id: record.record_id, parts });
         } else if self.genesis.is_none() {
             let records = detail.get("records").and_then(Value::as_u64);
@@ -295,6 +319,11 @@ impl Checker {
                 );
             }
         }
+        let odd = |head: &&Head| head.length == 0 && head.hash != BEGINNING;
+        if let Some(head) = chains.iter().find(odd) {
+            let what = "audit_chains says that it ends somewhere, and it has not begun";
+            return Err(Flaw::at(head.chain, 0, what));
+        }
         for found in self.heads.values() {
             let known = chains.iter().find(|head| head.chain == found.chain);
             let what = match known {
@@ -349,7 +378,7 @@ impl Checker {
 }
 
 /// What the detail of a record says of an archive.
-fn parts(digest: &str, detail: &Value) -> Option<Vec<ArchivedPart>> {
+fn parts(digest: &str, archived_at: i64, detail: &Value) -> Option<Vec<ArchivedPart>> {
     let before = detail.get("before")?.as_str()?;
     let chains = detail.get("chains")?.as_array()?.iter();
     chains
@@ -360,6 +389,7 @@ fn parts(digest: &str, detail: &Value) -> Option<Vec<ArchivedPart>> {
                 chain: part.get("chain")?.as_i64()?,
                 through: part.get("through")?.as_i64()?,
                 head: unhex_hash(part.get("head")?.as_str()?)?,
+                archived_at,
             })
         })
         .collect()

@@ -140,9 +140,14 @@ impl Db {
         })
     }
 
+    /// Records all that waits to be, and no read from then on: so none is given.
+    pub async fn end_recording(&self) {
+        self.trail().recorder.stop().await;
+    }
+
     /// Closes every connection, after what is under way on it, and all that waits to be recorded.
     pub async fn close(&self) {
-        self.trail().recorder.stop().await;
+        self.end_recording().await;
         match self {
             Self::Sqlite { readers, writer, snapshots, .. } => {
                 snapshots.close().await;

@@ -14,7 +14,7 @@ statements! {
     HEADS = "SELECT chain, length, head FROM audit_chains ORDER BY chain";
     RECORDS = concat!("SELECT ", columns!(), " FROM audit_records r ORDER BY r.record_id");
     SETS = "SELECT set_no, org, hash, names FROM audit_sets ORDER BY set_no";
-    ARCHIVES = "SELECT a.digest, a.before_day, p.chain, p.through, p.head \
+    ARCHIVES = "SELECT a.digest, a.before_day, p.chain, p.through, p.head, a.archived_at \
                 FROM audit_archives a JOIN audit_archived p ON p.digest = a.digest \
                 ORDER BY a.archive_no, p.chain";
     /// An archive of nothing.
@@ -88,10 +88,10 @@ pub async fn heads(access: Access<'_>) -> Result<Vec<Head>, StoreError> {
 
 /// What archives have taken away, the oldest first.
 pub async fn archived(access: Access<'_>) -> Result<Vec<ArchivedPart>, StoreError> {
-    let rows: Vec<(String, String, i64, i64, Vec<u8>)> =
-        on!(access, connection => sqlx::query_as(ARCHIVES).fetch_all(connection))?;
-    let part = |(digest, before, chain, through, head): (String, String, i64, i64, Vec<u8>)| {
-        Ok(ArchivedPart { digest, before, chain, through, head: parse_hash(&head)? })
+    type Row = (String, String, i64, i64, Vec<u8>, i64);
+    let rows: Vec<Row> = on!(access, connection => sqlx::query_as(ARCHIVES).fetch_all(connection))?;
+    let part = |(digest, before, chain, through, head, archived_at): Row| {
+        Ok(ArchivedPart { digest, before, chain, through, head: parse_hash(&head)?, archived_at })
     };
     rows.into_iter().map(part).collect()
 }

@@ -10,12 +10,12 @@ use crate::support::app::TestApp;
 use crate::support::database::is_postgres;
 use crate::tampering::{act, checkpoint, disarm, flaw, middle, origin, trail, verify};
 
-async fn archive(app: &TestApp, before: Day, file: &Path) -> Option<Done> {
+pub(crate) async fn archive(app: &TestApp, before: Day, file: &Path) -> Option<Done> {
     proof::archive(act(app, &origin()), &app.auth().keys, before, file).await.unwrap()
 }
 
 /// A trail of two days; and the second.
-async fn two_days() -> (TestApp, Day) {
+pub(crate) async fn two_days() -> (TestApp, Day) {
     let app = trail().await;
     app.clock.advance(std::time::Duration::from_secs(24 * 3600));
     let caller = app.demo_user().await;
@@ -25,7 +25,8 @@ async fn two_days() -> (TestApp, Day) {
 }
 
 fn with(archives: &[&PathBuf]) -> Evidence {
-    Evidence { kept: None, archives: archives.iter().map(|path| (*path).clone()).collect() }
+    let archives = archives.iter().map(|path| (*path).clone()).collect();
+    Evidence { archives, ..Evidence::default() }
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use rocket::http::Method;
 use serde_json::{Value, json};
-use stipend::auth::checkpoint::{self, Checkpoint};
+use stipend::auth::checkpoint::Checkpoint;
+use stipend::auth::trusted::TrustedKeys;
 use stipend::domain::Username;
 use stipend::policy::Audit;
 use stipend::service::{Act, audit};
@@ -384,18 +385,48 @@ async fn every_answer_brings_a_checkpoint_that_anybody_can_verify() {
     let answer = auditor.get("/audit?limit=1").send().await;
     let line = answer.field("Stipend-Checkpoint").unwrap().to_owned();
     let mut reader = app.auth().db.reader().await.unwrap();
-    let keys = checkpoint::public_keys(reader.access()).await.unwrap();
-    let found = Checkpoint::verify(&line, &keys).unwrap();
+    let keys = TrustedKeys::of_database(reader.access()).await.unwrap();
+    let (found, _) = Checkpoint::verify(&line, &keys).unwrap();
     assert_eq!(found.at, "2026-03-10T12:00:00.000Z");
     assert_eq!(
         found.records,
         app.database.number("SELECT CAST(SUM(length) AS BIGINT) FROM audit_chains").await
     );
     let published = app.anonymous().get("/.well-known/checkpoint-keys.json").send().await.json();
-    assert_eq!(published["keys"][0]["x"].as_str(), keys.values().next().map(String::as_str));
+    let kid = published["keys"][0]["kid"].as_str().unwrap();
+    assert_eq!(published["keys"][0]["x"].as_str(), keys.find(kid).map(|key| key.x.as_str()));
     let alone = auditor.get("/audit/checkpoint").send().await;
-    assert_eq!(Checkpoint::verify(alone.text().trim(), &keys).unwrap().records, found.records);
+    let (alone, _) = Checkpoint::verify(alone.text().trim(), &keys).unwrap();
+    assert_eq!(alone.records, found.records);
     assert_eq!(app.user("boss").await.get("/audit/checkpoint").send().await.status, 403);
+}
+
+/// Of more chains than a header field has room for, some come with each answer, and all in time.
+#[tokio::test]
+async fn a_checkpoint_comes_with_every_answer_however_many_chains_there_are() {
+    let app = office().await;
+    for _ in 0..100 {
+        app.database.execute("INSERT INTO audit_chains (kind) VALUES ('changes')").await;
+    }
+    let all = app.database.number("SELECT COUNT(*) FROM audit_chains").await;
+    let auditor = app.user("auditor").await;
+    let mut reader = app.auth().db.reader().await.unwrap();
+    let keys = TrustedKeys::of_database(reader.access()).await.unwrap();
+    drop(reader);
+    let mut named = std::collections::BTreeSet::new();
+    for n in 0..200 {
+        let format = ["application/json", "text/csv"][n % 2];
+        let answer = auditor.get("/audit?limit=1").field("Accept", format).send().await;
+        let line = answer.field("Stipend-Checkpoint").unwrap();
+        assert!(line.len() <= 4096);
+        let (part, _) = Checkpoint::verify(line, &keys).unwrap();
+        assert_eq!((part.chains.len(), part.of.map(|of| of as i64)), (20, Some(all)));
+        named.extend(part.chains.iter().map(|end| end.head().unwrap().chain));
+    }
+    assert_eq!(named.len() as i64, all, "each of them came");
+    let whole = auditor.get("/audit/checkpoint").send().await;
+    let (whole, _) = Checkpoint::verify(whole.text().trim(), &keys).unwrap();
+    assert_eq!((whole.chains.len() as i64, whole.of), (all, None));
 }
 
 /// A hash of a chain's end is that of a record: whoever sees all of it but whom else it is about

@@ -8,7 +8,7 @@ use stipend::store::verify::Flaw;
 use crate::support::app::TestApp;
 use crate::support::database::is_postgres;
 
-const TABLES: [&str; 7] = [
+pub(crate) const TABLES: [&str; 7] = [
     "audit_records",
     "audit_chains",
     "audit_sets",
@@ -61,7 +61,7 @@ pub(crate) fn act<'a>(app: &'a TestApp, origin: &'a Origin) -> Act<'a> {
 
 pub(crate) async fn verify(app: &TestApp, evidence: &Evidence) -> Result<u64, Flaw> {
     match proof::verify(act(app, &origin()), evidence, |_| {}).await {
-        Ok(found) => Ok(found.records),
+        Ok(verified) => Ok(verified.found.records),
         Err(NotVerified::Flaw(flaw)) => Err(flaw),
         Err(other) => panic!("{other}"),
     }
@@ -82,7 +82,7 @@ pub(crate) async fn flaw(app: &TestApp, evidence: &Evidence, what: &str) -> Flaw
 
 pub(crate) async fn checkpoint(app: &TestApp) -> Evidence {
     let line = audit::checkpoint(act(app, &origin()), &app.auth().keys).await.unwrap().unwrap();
-    Evidence { kept: Some(("kept".into(), line + "\n")), archives: Vec::new() }
+    Evidence { kept: Some(("kept".into(), line + "\n")), ..Evidence::default() }
 }
 
 /// The record in the middle, and one in its chain that follows it.
@@ -474,7 +474,7 @@ async fn r82_a_chain_that_was_removed_is_found() {
 }
 
 /// A database that has records from before there were chains, bound by the first start.
-async fn migrated() -> TestApp {
+pub(crate) async fn migrated() -> TestApp {
     let app = TestApp::new().await;
     let triggers: Vec<String> = if is_postgres() {
         app.database.execute("ALTER TABLE audit_records DISABLE TRIGGER ALL").await;
@@ -562,7 +562,7 @@ async fn records_from_before_there_were_chains_are_read_and_archived() {
     let told = caller.get("/pay/jdoe/readers").send().await.json();
     assert_eq!(told["readers"].as_array().unwrap().len(), 0);
     assert_eq!(told["archived_before"], serde_json::json!("2026-01-01"));
-    let archived = Evidence { kept: None, archives: vec![file] };
+    let archived = Evidence { archives: vec![file], ..Evidence::default() };
     assert!(verify(&app, &archived).await.is_ok());
     flaw(&app, &Evidence::default(), "the archive is missing").await;
 }
@@ -573,7 +573,7 @@ async fn a_kept_checkpoint_is_only_worth_what_was_signed() {
     let kept = checkpoint(&app).await;
     let (_, line) = kept.kept.clone().unwrap();
     let as_file =
-        |text: String| Evidence { kept: Some(("kept".into(), text)), archives: Vec::new() };
+        |text: String| Evidence { kept: Some(("kept".into(), text)), ..Evidence::default() };
     // As the log holds it, beside other lines.
     let log = "{\"level\":\"INFO\"}\nnot JSON: {\n".to_owned();
     let in_log = format!("{{\"level\":\"INFO\"}}\n{{\"checkpoint\":\"{}\"}}\n\n", line.trim());

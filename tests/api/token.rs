@@ -273,7 +273,8 @@ async fn r19a_a_token_is_short_and_says_nothing_of_pay() {
     let jwt = Jwt::of_demo_user(&app).await;
     assert_accepted(&app, &jwt.claim("pad", "x".repeat(3000)).signed(), "4 KiB").await;
     assert_refused(&app, &jwt.claim("pad", "x".repeat(8192)).signed(), "over 8 KiB").await;
-    assert!(!jwt.claims_text().contains("2000"));
+    // A random id may hold any digits.
+    assert!(!jwt.without_claim("jti").claims_text().contains("2000"));
 }
 
 #[tokio::test]

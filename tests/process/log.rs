@@ -273,6 +273,47 @@ fn r80_the_level_of_the_log_is_no_setting() {
     }
 }
 
+/// It gave nothing, so it is no part of who has seen whom; but whoever watches the log sees who tried.
+#[tokio::test]
+async fn r81_a_look_at_pay_that_is_refused_is_on_the_log_with_who_asked_and_not_in_the_trail() {
+    let server = Server::start(&[]).await;
+    let database = &server.database;
+    crate::cli::works(database, &["grant", "end", "twilio", "demo"]);
+    let give = ["grant", "give", "twilio", "read", "user:jdoe", "--reason", "test"];
+    crate::cli::works(database, &give);
+    let bearer = |token: &str| format!("Authorization: Bearer {token}");
+    let sees_one = bearer(&server.log_in());
+    let body = r#"{"username":"twilio","password":"ahoy","perms":[]}"#;
+    let nothing = server.request("POST", "/jwt", &["Content-Type: application/json"], body);
+    let sees_none = bearer(nothing.field("access_token").unwrap());
+    let trail = "SELECT COUNT(*) FROM audit_records";
+    let before = database.number(trail).await;
+    for (token, path, status, cause) in [
+        (&sees_one, "/pay/mturner", 404, "not_found"),
+        (&sees_one, "/pay/nobody", 404, "not_found"),
+        (&sees_one, "/pay/jdoe/readers", 403, "insufficient_scope"),
+        (&sees_none, "/pay/jdoe", 403, "insufficient_scope"),
+        (&sees_none, "/bearer", 403, "insufficient_scope"),
+        (&sees_none, "/audit", 403, "insufficient_scope"),
+    ] {
+        for accept in ["application/json", "text/csv"] {
+            let accept = format!("Accept: {accept}");
+            let answer = server.request("GET", path, &[token, &accept], "");
+            assert_eq!(answer.status, status, "{path}: {answer:?}");
+            let id = answer.field("X-Request-Id").unwrap();
+            let all = lines(&server.log());
+            let line = all.iter().find(|line| line["request_id"] == id).unwrap();
+            let says = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            let said = ["outcome", "cause", "caller", "org", "path", "client"].map(says);
+            let expected = ["refused", cause, "twilio/twilio", "twilio", path, "127.0.0.1"];
+            assert_eq!(said, expected, "{line}");
+        }
+    }
+    assert_eq!(database.number(trail).await, before);
+    let otherwise = "SELECT COUNT(*) FROM audit_records WHERE outcome <> 'done'";
+    assert_eq!(database.number(otherwise).await, 0);
+}
+
 #[tokio::test]
 async fn r81_each_event_is_a_line_that_says_when_who_whence_what_and_how_it_ended() {
     let server = Server::start(&[("ROCKET_TRUSTED_PROXIES", "[\"127.0.0.0/8\"]")]).await;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use crate::cli::{fails, works};
 use crate::support::database::is_postgres;
 use crate::support::server::Server;
 
@@ -80,6 +81,62 @@ async fn r64_a_request_that_never_comes_whole_does_not_hold_it_up() {
             scope.spawn(move || stop(part, server));
         }
     });
+}
+
+/// A record that is cut off while the server is down is missed, though the last one was written a moment
+/// before it stopped.
+#[tokio::test]
+async fn r82_the_log_ends_with_a_checkpoint_of_all_that_is_on_record() {
+    let mut server = Server::start(&[]).await;
+    let token = server.log_in();
+    // There is one already that would do for a minute.
+    while !server.log().contains("\"checkpoint\":\"") {
+        thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(server.read_pay(&token).status, 200);
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+    let log = server.log();
+    let last = log.lines().rfind(|line| line.contains("\"checkpoint\":\"")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
+    let database = &server.database;
+    let sum = "SELECT CAST(SUM(length) AS BIGINT) FROM audit_chains";
+    assert_eq!(last["records"].as_i64(), Some(database.number(sum).await), "{last}");
+
+    let kept = database.folder.path().join("kept").display().to_string();
+    std::fs::write(&kept, &log).unwrap();
+    let verify = ["audit", "verify", "--against", &kept];
+    works(database, &verify);
+    for table in ["audit_records", "audit_chains", "audit_subjects"] {
+        if is_postgres() {
+            database.execute(&format!("ALTER TABLE {table} DISABLE TRIGGER ALL")).await;
+            continue;
+        }
+        let triggers = format!(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{table}'"
+        );
+        for trigger in database.texts(&triggers).await {
+            database.execute(&format!("DROP TRIGGER {trigger}")).await;
+        }
+    }
+    let cut = "(SELECT MAX(r.record_id) FROM audit_records r WHERE r.action = 'list_pay')";
+    let end = "(SELECT c.chain FROM audit_records c WHERE c.action = 'list_pay')";
+    for sql in [
+        format!(
+            "UPDATE audit_chains SET length = length - 1, head = COALESCE( \
+               (SELECT r.hash FROM audit_records r \
+                 WHERE r.chain = audit_chains.chain AND r.seq = audit_chains.length - 1), \
+               {}) WHERE chain = {end}",
+            if is_postgres() { "decode(repeat('00', 32), 'hex')" } else { "zeroblob(32)" }
+        ),
+        format!("DELETE FROM audit_subjects WHERE record_id = {cut}"),
+        format!("DELETE FROM audit_records WHERE record_id = {cut}"),
+    ] {
+        database.execute(&sql).await;
+    }
+    works(database, &["audit", "verify"]);
+    let found = fails(database, 1, &verify);
+    assert!(found.contains("missing: they were there when the checkpoint"), "{found}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::cli::{Failure, other};
 use crate::clock::Day;
 use crate::service::asked;
 use crate::service::audit;
-use crate::service::proof::{self, Evidence, NotArchived, NotVerified};
+use crate::service::proof::{self, Evidence, NotArchived, NotVerified, Verified};
 use crate::store::chain::{Head, hex};
 use crate::store::verify::Flaw;
 
@@ -24,6 +24,10 @@ pub(in crate::cli) struct Verify {
     /// log; - is standard input
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    /// Believe checkpoints and archives by these public keys alone, kept elsewhere as
+    /// /.well-known/checkpoint-keys.json gave them; without this, by those of the database
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
     /// An archive, which is read as part of the trail; give every one that there is
     #[arg(long, value_name = "FILE")]
     archive: Vec<PathBuf>,
@@ -69,6 +73,18 @@ struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     sets: Option<u64>,
     chains: Vec<ChainBody>,
+    /// The keys that signed what it was verified against.
+    keys: Vec<KeyBody>,
+    /// Keys of the database that the kept set does not hold.
+    keys_not_kept: Vec<String>,
+}
+
+/// A key that was believed, and why.
+#[derive(Serialize)]
+struct KeyBody {
+    kid: String,
+    /// The file that holds it, or `the database`.
+    from: String,
 }
 
 #[derive(Serialize)]
@@ -87,11 +103,11 @@ impl From<&Flaw> for FlawBody {
 }
 
 pub(super) async fn verify(asked: Verify, operator: &Operator<'_>) -> Result<(), Failure> {
-    let kept = match &asked.against {
-        Some(path) => Some((path.display().to_string(), read(path)?)),
-        None => None,
-    };
-    let evidence = Evidence { kept, archives: asked.archive };
+    let named = |path: &PathBuf| Ok::<_, Failure>((path.display().to_string(), read(path)?));
+    let kept = asked.against.as_ref().map(named).transpose()?;
+    let keys = asked.keys.as_ref().map(named).transpose()?;
+    let from = keys.as_ref().map_or("the database".to_owned(), |(name, _)| name.clone());
+    let evidence = Evidence { kept, keys, archives: asked.archive };
     let bar = if std::io::stderr().is_terminal() {
         let style = ProgressStyle::with_template("{spinner} {pos} records").map_err(other)?;
         ProgressBar::no_length().with_style(style)
@@ -100,12 +116,19 @@ pub(super) async fn verify(asked: Verify, operator: &Operator<'_>) -> Result<(),
     };
     let found = proof::verify(operator.act, &evidence, |records| bar.set_position(records)).await;
     bar.finish_and_clear();
-    let found = match found {
-        Ok(found) => found,
+    let Verified { found, signers, keys_not_kept } = match found {
+        Ok(verified) => verified,
         Err(NotVerified::Flaw(flaw)) => {
             if asked.json {
-                let (flaw, chains) = (Some((&flaw).into()), Vec::new());
-                json(&Verdict { whole: false, flaw, records: None, sets: None, chains })?;
+                json(&Verdict {
+                    whole: false,
+                    flaw: Some((&flaw).into()),
+                    records: None,
+                    sets: None,
+                    chains: Vec::new(),
+                    keys: Vec::new(),
+                    keys_not_kept: Vec::new(),
+                })?;
             }
             return Err(Failure::Other(format!("the audit trail is not whole: {flaw}")));
         }
@@ -120,6 +143,8 @@ pub(super) async fn verify(asked: Verify, operator: &Operator<'_>) -> Result<(),
             records: Some(found.records),
             sets: Some(found.sets),
             chains: found.heads.iter().map(ChainBody::from).collect(),
+            keys: signers.into_iter().map(|kid| KeyBody { kid, from: from.clone() }).collect(),
+            keys_not_kept,
         });
     }
     let against =
@@ -128,6 +153,21 @@ pub(super) async fn verify(asked: Verify, operator: &Operator<'_>) -> Result<(),
     for head in &found.heads {
         let ChainBody { chain, length, head } = head.into();
         line(&format!("chain {chain}: {length} {head}"))?;
+    }
+    for kid in &signers {
+        line(&format!("key {kid}: believed, since it is in {from}"))?;
+    }
+    for kid in keys_not_kept {
+        message(&format!(
+            "the database has the key {kid} for checkpoints, and {from} has not: if nobody here has \
+             added it, somebody else has; else keep the set of keys anew"
+        ));
+    }
+    if asked.keys.is_none() && !signers.is_empty() {
+        message(
+            "whoever can rewrite the trail can put a key into the database too: keep what \
+             /.well-known/checkpoint-keys.json answers elsewhere, and give it by --keys FILE",
+        );
     }
     if asked.against.is_none() {
         message(

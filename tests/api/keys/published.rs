@@ -3,6 +3,7 @@
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
+use stipend::clock::Clock;
 use stipend::domain::KeyAlgorithm;
 
 use super::{Operator, kid};
@@ -113,6 +114,13 @@ async fn the_keys_of_checkpoints_are_published_apart_also_when_they_are_retired(
     let mut kids: Vec<&str> =
         body["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap()).collect();
     kids.sort_unstable();
+    // Whoever keeps them knows from when the old one's signatures are somebody else's.
+    let noon = app.clock.now().as_secs();
+    for key in body["keys"].as_array().unwrap() {
+        let is_old = key["kid"].as_str() == Some(&old);
+        let ended = is_old.then_some(noon).map_or(Value::Null, Value::from);
+        assert_eq!((&key["exp"], &key["revoked"]["revoked_at"]), (&ended, &ended), "{key}");
+    }
     let mut both = [old.as_str(), new.as_str()];
     both.sort_unstable();
     assert_eq!(kids, both);
