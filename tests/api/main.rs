@@ -41,3 +41,4 @@ mod throttle;
 mod token;
 mod tokens;
 mod trail;
+mod who_has_seen;
