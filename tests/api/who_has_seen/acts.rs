@@ -575,8 +575,8 @@ impl<'a> World<'a> {
             }
             Act::Script { org, name, perms } => {
                 let caller = self.caller(org, name, false).await?;
-                let perms: Vec<&str> =
-                    perms.iter().copied().filter(|perm| *perm != "manage").collect();
+                let may = |perm: &&str| *perm != "manage" && self.may(&caller, perm);
+                let perms: Vec<&str> = perms.iter().copied().filter(may).collect();
                 let name = format!("t{}", self.round);
                 let body = json!({ "name": name, "until": "2026-12-31", "perms": perms });
                 let effect = Effect::Token { name, perms };
@@ -618,7 +618,7 @@ impl<'a> World<'a> {
         let now = act.now();
         let as_of =
             |filter: &Filter| Some(filter.as_of.map_or(now.day().to_string(), String::from));
-        let moment = |text: &str| text.replace("00Z", "00.000Z");
+        let moment = |text: &str| text.replace(":00Z", ":00.000Z");
         match read {
             Read::List { filter, .. } => {
                 let found = payroll::list(

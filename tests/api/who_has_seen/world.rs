@@ -71,7 +71,7 @@ pub(super) struct Caller<'a> {
     pub actor: Actor<'a>,
     session: String,
     token: Option<String>,
-    perms: Vec<&'static str>,
+    perms: Vec<String>,
 }
 
 /// Whom somebody may audit.
@@ -128,6 +128,13 @@ pub(super) struct World<'a> {
 
 /// All permissions.
 pub(super) const PERMISSIONS: [&str; 4] = ["audit", "manage", "read", "write"];
+
+impl std::fmt::Debug for Caller<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { org, name, token, perms, .. } = self;
+        write!(f, "{org}/{name} by {token:?} for {perms:?}")
+    }
+}
 
 impl<'a> World<'a> {
     /// Both orgs, of which [`ROOT`] can do everything, with some people whom nobody has looked at yet.
@@ -270,7 +277,7 @@ impl<'a> World<'a> {
     /// The grants of a permission that count for somebody.
     fn counting(&self, caller: &Caller<'_>, permission: &str) -> impl Iterator<Item = &Held> {
         let (org, name, today) = (caller.org, caller.name.clone(), self.today());
-        let is_named = caller.perms.contains(&permission);
+        let is_named = caller.perms.iter().any(|named| named == permission);
         let permission = permission.to_owned();
         self.grants.iter().filter(move |held| {
             is_named
@@ -278,6 +285,11 @@ impl<'a> World<'a> {
                 && !held.is_ended
                 && held.until.as_ref().is_none_or(|until| *until >= today)
         })
+    }
+
+    /// Whether somebody holds a permission over anybody.
+    pub(super) fn may(&self, caller: &Caller<'_>, permission: &str) -> bool {
+        self.counting(caller, permission).next().is_some()
     }
 
     /// The same, as a record names them.
@@ -333,13 +345,15 @@ impl<'a> World<'a> {
         let answer = self.app.anonymous().post("/jwt").json(body.to_string()).send().await;
         assert_eq!(answer.status, 200, "{username}: {answer:?}");
         let token = answer.field("access_token").unwrap();
+        let claims = Jwt::read(token).claims;
         let caller = Caller {
             org,
             name: name.to_owned(),
             actor: self.app.bearer(token),
-            session: Jwt::read(token).claims["jti"].as_str().unwrap().to_owned(),
+            session: claims["jti"].as_str().unwrap().to_owned(),
             token: None,
-            perms: perms.to_vec(),
+            // What they hold of what they asked for.
+            perms: serde_json::from_value(claims["perms"].clone()).unwrap(),
         };
         let names = BTreeSet::from([name.to_owned()]);
         let entry = Entry { names, ..self.entry_by(&caller, "log_in", &answer) };
@@ -382,7 +396,7 @@ impl<'a> World<'a> {
         entry.grants = self.by(caller, "read").filter(|_| grants_are_known);
         entry.names = names;
         // As the server writes moments, with milliseconds.
-        entry.known_at = asked("known_at").map(|at| at.replace("00Z", "00.000Z"));
+        entry.known_at = asked("known_at").map(|at| at.replace(":00Z", ":00.000Z"));
         if route == "/bearer" {
             let fields = asked("fields").unwrap_or("username,salary".to_owned());
             entry.fields = fields.split(',').map(String::from).collect();
@@ -476,6 +490,8 @@ impl<'a> World<'a> {
                 self.hold(caller.org, holder, permission, &reach);
                 let given = self.grants.last_mut().unwrap();
                 (given.id, given.until) = (id, until);
+                // A token names what its user held when they signed in.
+                self.logins.remove(&(caller.org, holder.to_owned()));
             }
             Effect::End(at) => self.grants[at].is_ended = true,
             Effect::Token { name, perms } => {
@@ -483,6 +499,7 @@ impl<'a> World<'a> {
                 let actor = self.app.bearer(body["access_token"].as_str().unwrap());
                 let session = body["id"].as_str().unwrap().to_owned();
                 let token = Some(name);
+                let perms = perms.into_iter().map(String::from).collect();
                 self.scripts.insert(key, Caller { actor, session, token, perms, ..caller });
             }
             Effect::SignOut => {
