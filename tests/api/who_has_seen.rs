@@ -5,6 +5,7 @@
 
 mod acts;
 mod check;
+mod doing;
 mod world;
 
 use std::collections::BTreeMap;
@@ -40,7 +41,7 @@ fn person() -> impl Strategy<Value = Person> {
 
 fn story() -> impl Strategy<Value = Story> {
     let people = prop::collection::btree_map((one_of(&ORGS), one_of(&NAMES)), person(), 10..17);
-    let acts = (prop::collection::vec(give(), 8..16), prop::collection::vec(act(), 20..50));
+    let acts = (prop::collection::vec(give(), 14..24), prop::collection::vec(act(), 40..80));
     (people, prop::bool::weighted(0.1), acts).prop_map(|(people, crowded, (mut acts, later))| {
         acts.extend(later);
         Story { people, crowded, acts }
@@ -66,7 +67,7 @@ proptest! {
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(20_260_310),
         max_shrink_iters: 100,
-        ..ProptestConfig::with_cases(12)
+        ..ProptestConfig::with_cases(10)
     })]
 
     #[test]

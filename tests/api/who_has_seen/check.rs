@@ -134,7 +134,7 @@ impl<'a> World<'a> {
                 self.check_auditor(&auditor, limit, filter).await;
             }
             self.check_records(&root, &AuditFilter::ALL, None).await;
-            self.check_records(&root, filter, Some(limit)).await;
+            self.check_records(&root, filter, Some(limit * 8)).await;
         }
     }
 
@@ -168,7 +168,7 @@ impl<'a> World<'a> {
             }
         }
         self.check_records(auditor, &AuditFilter::ALL, None).await;
-        self.check_records(auditor, filter, Some(limit)).await;
+        self.check_records(auditor, filter, Some(limit * 8)).await;
         self.check_records(auditor, filter, None).await;
     }
 
@@ -305,7 +305,6 @@ impl<'a> World<'a> {
         limit: Option<u16>,
     ) {
         let Some(reach) = self.audits(auditor) else { return };
-        // Of too many records only the newest are asked for page by page.
         let expected = self.records_for(auditor.org, &reach, filter);
         let mut told = Vec::new();
         let mut next = Some(filter.path(limit));

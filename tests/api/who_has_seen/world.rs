@@ -209,6 +209,10 @@ impl<'a> World<'a> {
         }
     }
 
+    pub(super) fn is_crowded(&self, org: &'static str) -> bool {
+        self.people.keys().filter(|(of, _)| *of == org).count() > CROWD
+    }
+
     fn know(&mut self, org: &'static str, name: &str, person: &Person) {
         self.people.insert((org, name.to_owned()), person.clone());
     }
