@@ -5,6 +5,7 @@
 
 mod acts;
 mod check;
+mod command;
 mod doing;
 mod world;
 
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stipend::service::proof::Evidence;
 
-use self::acts::{Act, act, give};
+use self::acts::{Act, act, give, of_everybody};
 use self::check::AuditFilter;
 use self::world::{NAMES, ORGS, Person, TEAMS, World};
 use crate::model::one_of;
@@ -42,7 +43,10 @@ fn person() -> impl Strategy<Value = Person> {
 fn story() -> impl Strategy<Value = Story> {
     let people = prop::collection::btree_map((one_of(&ORGS), one_of(&NAMES)), person(), 10..17);
     let acts = (prop::collection::vec(give(), 14..24), prop::collection::vec(act(), 40..80));
-    (people, prop::bool::weighted(0.1), acts).prop_map(|(people, crowded, (mut acts, later))| {
+    (people, prop::bool::weighted(0.2), acts).prop_map(|(people, crowded, (mut acts, later))| {
+        if crowded {
+            acts.extend(of_everybody());
+        }
         acts.extend(later);
         Story { people, crowded, acts }
     })
@@ -55,9 +59,13 @@ async fn live_through(story: &Story) {
         world.perform(act).await;
     }
     world.check(40, &AuditFilter::ALL).await;
+    let mut by_command = 0;
+    for (_, whom) in story.people.keys().filter(|(org, _)| *org == "acme").take(1) {
+        by_command += world.check_commands(whom);
+    }
     // And what is on record is all of that and no more, whether it is here or in an archive.
     let evidence = Evidence { kept: None, archives: world.archives.clone() };
-    let whole = (world.truth.len() + world.archived) as u64;
+    let whole = (world.truth.len() + world.archived + by_command) as u64;
     assert_eq!(tampering::verify(&app, &evidence).await, Ok(whole));
 }
 

@@ -238,6 +238,24 @@ fn change() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// All that gives everybody of an org at once.
+pub(super) fn of_everybody() -> impl Iterator<Item = Act> {
+    let filter = Filter { q: None, team: None, as_of: None, known_at: None };
+    let list = |sort, by| {
+        let filter = filter.clone();
+        Read::List { filter, sort, limit: None, fields: None, by }
+    };
+    let reads = [
+        list(None, By::Get),
+        list(Some("-amount"), By::Post),
+        list(None, By::Csv),
+        Read::Sum { filter: filter.clone() },
+    ];
+    let root = Who { org: ORGS[0], name: ROOT, script: false };
+    let operator = Act::Operator { org: ORGS[0], read: list(None, By::Get) };
+    reads.into_iter().map(move |read| Act::Read { who: root.clone(), read }).chain([operator])
+}
+
 pub(super) fn act() -> impl Strategy<Value = Act> {
     let perms = || prop::sample::subsequence(PERMISSIONS.to_vec(), 1..4);
     prop_oneof![

@@ -89,7 +89,11 @@ impl AuditFilter {
 }
 
 /// What was told, newest first, is what was to be told; those of one moment in any order.
-fn assert_told(mut told: Vec<(String, Value)>, expected: Vec<(usize, String, Value)>, what: &str) {
+pub(super) fn assert_told(
+    mut told: Vec<(String, Value)>,
+    expected: Vec<(usize, String, Value)>,
+    what: &str,
+) {
     let rounds: BTreeMap<&String, usize> =
         expected.iter().map(|(round, request, _)| (request, *round)).collect();
     let order: Vec<usize> =
@@ -241,7 +245,7 @@ impl<'a> World<'a> {
     }
 
     /// Who has seen somebody: of each look its round, its request, and what is told of it.
-    fn looks_at(
+    pub(super) fn looks_at(
         &self,
         org: &'static str,
         whom: &str,
@@ -375,7 +379,7 @@ impl<'a> World<'a> {
 }
 
 /// A look as it was told, to be compared, under its request.
-fn comparable(look: &Value) -> (String, Value) {
+pub(super) fn comparable(look: &Value) -> (String, Value) {
     let mut look = look.clone();
     let members = look.as_object_mut().unwrap();
     assert!(members.remove("id").unwrap().as_i64().unwrap() > 0);

@@ -42,15 +42,19 @@ fn names_in(answer: &Answer) -> BTreeSet<String> {
     if answer.field("Content-Type").unwrap().starts_with("text/csv") {
         return names_in_csv(&answer.body);
     }
-    let body = answer.json();
+    names_in_json(&answer.json())
+}
+
+/// The user names of some rows, or of one person.
+pub(super) fn names_in_json(body: &Value) -> BTreeSet<String> {
     let name = |row: &Value| row["username"].as_str().unwrap().to_owned();
     match body.as_array() {
         Some(rows) => rows.iter().map(name).collect(),
-        None => BTreeSet::from([name(&body)]),
+        None => BTreeSet::from([name(body)]),
     }
 }
 
-pub(super) fn names_in_csv(text: &[u8]) -> BTreeSet<String> {
+fn names_in_csv(text: &[u8]) -> BTreeSet<String> {
     let mut reader = csv::Reader::from_reader(text);
     let column = reader.headers().unwrap().iter().position(|name| name == "username").unwrap();
     reader.records().map(|row| row.unwrap()[column].to_owned()).collect()
