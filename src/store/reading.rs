@@ -461,7 +461,10 @@ async fn page(
     let mut entries = Vec::with_capacity(records.len());
     for record in records {
         let entry = entry(&mut access, record, within.as_ref(), &mut sets).await?;
-        entries.push(if within.is_some() { narrowed(entry)? } else { entry });
+        entries.push(match &within {
+            Some(within) => narrowed(entry, within)?,
+            None => entry,
+        });
     }
     Ok(Page { entries, next: next.flatten() })
 }
@@ -531,13 +534,20 @@ async fn entry(
     Ok(Entry { record, subjects: shown.names, people: shown.people })
 }
 
-/// Without what would tell of others: the text that was searched for, and the place in the chain with
-/// its hash, from which the rest of a record could be guessed and tried.
-fn narrowed(mut entry: Entry) -> Result<Entry, StoreError> {
+/// Without what would tell of others: the text that was searched for, of how many an import was, the
+/// names of those beyond reach, and the place in the chain with its hash, from which the rest of a
+/// record could be guessed and tried.
+fn narrowed(mut entry: Entry, within: &HashSet<String>) -> Result<Entry, StoreError> {
     let record = &mut entry.record;
     let mut detail: Map<String, Value> = serde_json::from_str(&record.detail)
         .map_err(|_| StoreError::Impossible("audit_records.detail"))?;
-    detail.remove("q");
+    let is_beyond = |name: Option<&str>| name.is_some_and(|name| !within.contains(name));
+    detail.retain(|member, value| match member.as_str() {
+        "q" | "recorded" | "unchanged" => false,
+        "actor" => !is_beyond(value.as_str()),
+        "reach" => !is_beyond(value.as_str().and_then(|reach| reach.strip_prefix("user:"))),
+        _ => true,
+    });
     record.detail = Value::from(detail).to_string();
     (record.chain, record.seq, record.hash) = (None, None, None);
     Ok(entry)

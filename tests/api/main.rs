@@ -43,3 +43,4 @@ mod token;
 mod tokens;
 mod trail;
 mod trusted_keys;
+mod who_has_seen;

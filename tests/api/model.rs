@@ -108,7 +108,9 @@ struct Case {
 /// Who asks; every name of an org is a user's.
 const CALLERS: [(&str, &str); 4] = [("acme", "a"), ("acme", "b1"), ("acme", "e"), ("zeta", "a")];
 
-fn one_of<T: Clone + std::fmt::Debug + 'static>(items: &[T]) -> impl Strategy<Value = T> + use<T> {
+pub(crate) fn one_of<T: Clone + std::fmt::Debug + 'static>(
+    items: &[T],
+) -> impl Strategy<Value = T> + use<T> {
     prop::sample::select(items.to_vec())
 }
 
@@ -332,7 +334,7 @@ fn encode(value: &str) -> String {
     value.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-fn path(base: &str, parameters: &[(&str, Option<String>)]) -> String {
+pub(crate) fn path(base: &str, parameters: &[(&str, Option<String>)]) -> String {
     let given = parameters
         .iter()
         .filter_map(|(name, value)| Some(format!("{name}={}", encode(value.as_deref()?))));
