@@ -106,7 +106,10 @@ impl Db {
         Ok(match self {
             Self::Sqlite { writer, trail, .. } => {
                 let turn = trail.turn().await?;
-                Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, Some(turn))
+                match writer.begin_with("BEGIN IMMEDIATE").await {
+                    Ok(begun) => Tx::Sqlite(begun, Some(turn)),
+                    Err(error) => return Err(give_up(writer, error).await),
+                }
             }
             Self::Postgres { pool, .. } => Tx::Postgres(pool.begin().await?),
         })
@@ -139,6 +142,17 @@ impl Db {
             }
         }
     }
+}
+
+/// Gives the connection up on which no transaction could begin, so that the next one begins on another:
+/// what SQLite opened while the file was read-only stays so when the file can be written again.
+async fn give_up(writer: &SqlitePool, error: sqlx::Error) -> StoreError {
+    if error.as_database_error().is_some()
+        && let Ok(mut connection) = writer.acquire().await
+    {
+        connection.close_on_drop();
+    }
+    error.into()
 }
 
 /// A connection to read from.
