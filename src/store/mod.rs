@@ -25,6 +25,7 @@ pub mod reading;
 mod recorder;
 pub mod sessions;
 mod sets;
+mod silence;
 pub mod stored;
 pub mod throttle;
 mod trail;
@@ -52,6 +53,9 @@ pub enum StoreError {
     /// The record could not be written, for a reason that is on the log: the same may work later.
     #[error("a record was not written: {0}")]
     Unrecorded(String),
+    /// The database was lost while it made something durable, and did not say whether it did.
+    #[error("the database was lost during a commit: {0}")]
+    Unsure(sqlx::Error),
     /// Too many records wait to be written.
     #[error("too many records wait to be written")]
     Full,
@@ -111,7 +115,7 @@ impl Db {
                     Err(error) => return Err(give_up(writer, error).await),
                 }
             }
-            Self::Postgres { pool, .. } => Tx::Postgres(pool.begin().await?),
+            Self::Postgres { pool, .. } => Tx::Postgres(silence::in_time(pool.begin()).await?),
         })
     }
 
@@ -122,7 +126,7 @@ impl Db {
         Ok(match self {
             Self::Sqlite { snapshots, .. } => Tx::Sqlite(snapshots.begin().await?, None),
             Self::Postgres { snapshots, .. } => {
-                Tx::Postgres(snapshots.begin_with(REPEATABLE).await?)
+                Tx::Postgres(silence::in_time(snapshots.begin_with(REPEATABLE)).await?)
             }
         })
     }
@@ -192,11 +196,14 @@ impl Tx {
         }
     }
 
-    /// Makes it durable: when this returns, the changes survive a loss of power.
+    /// Makes it durable: when this returns, the changes survive a loss of power. If it fails, they are
+    /// not there, unless the error is [`StoreError::Unsure`].
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction, _turn) => transaction.commit().await?,
-            Self::Postgres(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => {
+                silence::in_time(transaction.commit()).await.map_err(silence::of_commit)?;
+            }
         }
         Ok(())
     }
@@ -226,7 +233,9 @@ macro_rules! on {
     ($access:expr, $connection:ident => $statement:expr) => {
         match $access {
             $crate::store::Access::Sqlite($connection) => $statement.await,
-            $crate::store::Access::Postgres($connection) => $statement.await,
+            $crate::store::Access::Postgres($connection) => {
+                $crate::store::silence::in_time($statement).await
+            }
         }
     };
 }
@@ -240,7 +249,8 @@ macro_rules! execute {
                 $query.execute(connection).await.map(|done| done.rows_affected())
             }
             $crate::store::Access::Postgres(connection) => {
-                $query.execute(connection).await.map(|done| done.rows_affected())
+                let done = $crate::store::silence::in_time($query.execute(connection)).await;
+                done.map(|done| done.rows_affected())
             }
         }
     };

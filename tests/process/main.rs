@@ -24,6 +24,7 @@ mod settings;
 mod shutdown;
 mod startup;
 mod throttle;
+mod wire;
 
 use std::io::Write;
 
