@@ -83,6 +83,8 @@ async fn r102_a_database_that_falls_silent_holds_nobody_and_nothing_for_good() {
     let sulked = load.got().iter().filter(|got| !got.is_success()).count();
     assert!(sulked >= 20, "{sulked}");
     wire.mend();
+    // So long a connection may take to say that it can be used again.
+    thread::sleep(Duration::from_secs(6));
 
     // Each connection waits for the lock in turn: so many are there.
     let lock = direct.lock().await;
