@@ -71,6 +71,8 @@ pub enum Error {
     Busy(u32),
     /// The database cannot be asked or written, so nothing was given or changed.
     Unavailable,
+    /// The database was lost while it made a change durable.
+    Unsure,
     /// A fault of the server's own.
     Internal,
 }
@@ -104,7 +106,7 @@ impl Error {
             Self::UnsupportedMediaType(_) => Status::UnsupportedMediaType,
             Self::HeaderFieldsTooLarge => Status::RequestHeaderFieldsTooLarge,
             Self::TooManyFailures(_) => Status::TooManyRequests,
-            Self::Busy(_) | Self::Unavailable => Status::ServiceUnavailable,
+            Self::Busy(_) | Self::Unavailable | Self::Unsure => Status::ServiceUnavailable,
             Self::Internal => Status::InternalServerError,
         }
     }
@@ -137,6 +139,7 @@ impl Error {
             Self::TooManyFailures(_) => "too_many_failures",
             Self::Busy(_) => "busy",
             Self::Unavailable => "unavailable",
+            Self::Unsure => "unsure",
             Self::Internal => "internal",
         }
     }
@@ -188,6 +191,11 @@ impl Error {
                  again soon"
                     .into()
             }
+            Self::Unsure => {
+                "The database was lost before it said whether this was done: look, and try again if \
+                 it was not"
+                    .into()
+            }
             Self::Internal => "The server failed".into(),
         }
     }
@@ -217,7 +225,7 @@ impl Error {
     fn retry_after(&self) -> Option<u32> {
         match self {
             Self::TooManyFailures(seconds) | Self::Busy(seconds) => Some(*seconds),
-            Self::Unavailable => Some(RETRY_AFTER),
+            Self::Unavailable | Self::Unsure => Some(RETRY_AFTER),
             _ => None,
         }
     }
@@ -435,6 +443,7 @@ impl From<StoreError> for Error {
         tracing::error!(%error, "the database failed");
         match error {
             StoreError::Database(_) | StoreError::Unrecorded(_) => Self::Unavailable,
+            StoreError::Unsure(_) => Self::Unsure,
             StoreError::Full => Self::Busy(RETRY_AFTER),
             StoreError::Impossible(_) => Self::Internal,
         }

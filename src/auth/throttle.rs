@@ -149,7 +149,11 @@ impl Throttle {
         // Each by itself: what holds one counter waits for no other.
         for (counter, limit) in &attempt.counters {
             let most = limit.fade * limit.most;
-            throttle::raise(writer.access(), counter, now, limit.fade, most).await?;
+            let raised = throttle::raise(writer.access(), counter, now, limit.fade, most).await;
+            if let Err(error) = raised {
+                writer.give_up();
+                return Err(error);
+            }
         }
         if self.failures.fetch_add(1, Ordering::Relaxed).is_multiple_of(PRUNE_EVERY)
             && let Err(error) = throttle::prune(writer.access(), now, PRUNED_AT_ONCE).await

@@ -142,7 +142,8 @@ const REFUSALS: &[Refusal] = &[
         503,
         "Unavailable",
         "The database cannot be asked or written, or too many are waiting; nothing was given or \
-         changed.",
+         changed. Where the database was lost while it made a change durable, the detail says that \
+         it may have been made.",
         &["Retry-After"],
     ),
 ];

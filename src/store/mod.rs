@@ -25,6 +25,7 @@ pub mod reading;
 mod recorder;
 pub mod sessions;
 mod sets;
+mod silence;
 pub mod stored;
 pub mod throttle;
 mod trail;
@@ -54,6 +55,9 @@ pub enum StoreError {
     /// The record could not be written, for a reason that is on the log: the same may work later.
     #[error("a record was not written: {0}")]
     Unrecorded(String),
+    /// The database was lost while it made something durable, and did not say whether it did.
+    #[error("the database was lost during a commit: {0}")]
+    Unsure(sqlx::Error),
     /// Too many records wait to be written.
     #[error("too many records wait to be written")]
     Full,
@@ -110,9 +114,12 @@ impl Db {
         Ok(match self {
             Self::Sqlite { writer, turns, .. } => {
                 let turn = turns.take().await?;
-                Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, Some(turn))
+                match writer.begin_with("BEGIN IMMEDIATE").await {
+                    Ok(begun) => Tx::Sqlite(begun, Some(turn)),
+                    Err(error) => return Err(give_up(writer, error).await),
+                }
             }
-            Self::Postgres { pool, .. } => Tx::Postgres(pool.begin().await?),
+            Self::Postgres { pool, .. } => Tx::Postgres(silence::in_time(pool.begin()).await?),
         })
     }
 
@@ -135,7 +142,7 @@ impl Db {
         Ok(match self {
             Self::Sqlite { snapshots, .. } => Tx::Sqlite(snapshots.begin().await?, None),
             Self::Postgres { snapshots, .. } => {
-                Tx::Postgres(snapshots.begin_with(REPEATABLE).await?)
+                Tx::Postgres(silence::in_time(snapshots.begin_with(REPEATABLE)).await?)
             }
         })
     }
@@ -160,6 +167,17 @@ impl Db {
             }
         }
     }
+}
+
+/// Gives the connection up on which no transaction could begin, so that the next one begins on another:
+/// what SQLite opened while the file was read-only stays so when the file can be written again.
+async fn give_up(writer: &SqlitePool, error: sqlx::Error) -> StoreError {
+    if error.as_database_error().is_some()
+        && let Ok(mut connection) = writer.acquire().await
+    {
+        connection.close_on_drop();
+    }
+    error.into()
 }
 
 /// A connection to read from.
@@ -198,6 +216,15 @@ impl Writer {
             Self::Postgres(connection) => Access::Postgres(connection),
         }
     }
+
+    /// Gives the connection up, on which a statement has failed: what SQLite opened while the file was
+    /// read-only stays so.
+    pub fn give_up(mut self) {
+        match &mut self {
+            Self::Sqlite(connection, _) => connection.close_on_drop(),
+            Self::Postgres(connection) => connection.close_on_drop(),
+        }
+    }
 }
 
 /// A transaction that may write; dropped without [`Tx::commit`], it leaves nothing behind.
@@ -218,11 +245,14 @@ impl Tx {
         }
     }
 
-    /// Makes it durable: when this returns, the changes survive a loss of power.
+    /// Makes it durable: when this returns, the changes survive a loss of power. If it fails, they are
+    /// not there, unless the error is [`StoreError::Unsure`].
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction, _turn) => transaction.commit().await?,
-            Self::Postgres(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => {
+                silence::in_time(transaction.commit()).await.map_err(silence::of_commit)?;
+            }
         }
         Ok(())
     }
@@ -252,7 +282,9 @@ macro_rules! on {
     ($access:expr, $connection:ident => $statement:expr) => {
         match $access {
             $crate::store::Access::Sqlite($connection) => $statement.await,
-            $crate::store::Access::Postgres($connection) => $statement.await,
+            $crate::store::Access::Postgres($connection) => {
+                $crate::store::silence::in_time($statement).await
+            }
         }
     };
 }
@@ -266,7 +298,8 @@ macro_rules! execute {
                 $query.execute(connection).await.map(|done| done.rows_affected())
             }
             $crate::store::Access::Postgres(connection) => {
-                $query.execute(connection).await.map(|done| done.rows_affected())
+                let done = $crate::store::silence::in_time($query.execute(connection)).await;
+                done.map(|done| done.rows_affected())
             }
         }
     };

@@ -15,7 +15,7 @@ use sqlx::sqlite::{
 
 use super::recorder::Place;
 use super::turns::{LONGEST_LOG, Turns};
-use super::{Db, StoreError, Trail, begin_chain, on, statements};
+use super::{Db, StoreError, Trail, begin_chain, on, silence, statements};
 use crate::config::Database;
 
 pub mod inspect;
@@ -196,7 +196,7 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     Ok(options.application_name(APPLICATION).options([
         ("synchronous_commit", "on"),
         ("lock_timeout", "5s"),
-        ("statement_timeout", "30s"),
+        ("statement_timeout", silence::STATEMENT_TIMEOUT),
         ("idle_in_transaction_session_timeout", "30s"),
     ]))
 }
@@ -208,12 +208,14 @@ async fn open_postgres(url: &str) -> Result<Db, Fault> {
     let pool = PgPoolOptions::new()
         .max_connections(16)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_release(|connection, _| Box::pin(silence::still_answers(connection)))
         .connect_with(options.clone())
         .await?;
     POSTGRES_MIGRATIONS.run(&pool).await?;
     let snapshots = PgPoolOptions::new()
         .max_connections(LONG_READS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_release(|connection, _| Box::pin(silence::still_answers(connection)))
         .connect_lazy_with(options.clone());
     let db = Db::Postgres { pool, snapshots, trail: Trail::start(Place::Postgres(options)) };
     begin_chain::begin(&db).await.map_err(Fault::of)?;

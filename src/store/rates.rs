@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 
 use super::grants::{Reached, bind_reached, reached};
 use super::pay::{Chunk, Cursor, PayQuery, Sink};
-use super::{Access, StoreError, execute, on, statements};
+use super::{Access, StoreError, execute, on, silence, statements};
 use crate::clock::{Day, Timestamp};
 use crate::domain::{Account, Money, Username};
 use crate::policy::{Allowed, Read, Write};
@@ -360,7 +360,7 @@ pub(super) async fn all_by_key(
         (true, Some(_)) => ALL_DOWN_REACHED,
     };
     macro_rules! each {
-        ($connection:ident) => {{
+        ($connection:ident, $in_time:path) => {{
             let query = sqlx::query_as::<_, (i64, String)>(statement)
                 .bind(allowed.account().org.as_str())
                 .bind(asked.as_of.to_string())
@@ -372,7 +372,7 @@ pub(super) async fn all_by_key(
                 .bind(key)
                 .bind(after.and_then(|cursor| cursor.key.as_deref()).unwrap_or_default());
             let mut chunks = bind_reached!(query, reached).fetch($connection);
-            while let Some((rows, text)) = chunks.try_next().await? {
+            while let Some((rows, text)) = $in_time(chunks.try_next()).await? {
                 if !sink.take(Chunk::new(text, rows)).await {
                     break;
                 }
@@ -380,8 +380,8 @@ pub(super) async fn all_by_key(
         }};
     }
     match access {
-        Access::Sqlite(connection) => each!(connection),
-        Access::Postgres(connection) => each!(connection),
+        Access::Sqlite(connection) => each!(connection, std::convert::identity),
+        Access::Postgres(connection) => each!(connection, silence::in_time),
     }
     Ok(())
 }

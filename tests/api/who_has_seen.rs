@@ -66,7 +66,7 @@ async fn live_through(story: &Story) {
         by_command += world.check_commands(whom);
     }
     // And what is on record is all of that and no more, whether it is here or in an archive.
-    let evidence = Evidence { kept: None, archives: world.archives.clone() };
+    let evidence = Evidence { kept: None, keys: None, archives: world.archives.clone() };
     let whole = (world.truth.len() + world.archived + by_command) as u64;
     assert_eq!(tampering::verify(&app, &evidence).await, Ok(whole));
 }

@@ -1,10 +1,13 @@
-//! A disk that is full. A small file system in memory stands for it, which takes root.
+//! A disk that is full, for which a small file system in memory stands, and a file that cannot be
+//! written any more. Both take root.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::left_out;
+use crate::load::now;
 use crate::startup::refused;
 use crate::support::chain::verify;
 use crate::support::database::{TestDatabase, is_postgres};
@@ -107,6 +110,74 @@ async fn r102_when_the_disk_fills_up_nothing_is_given_until_there_is_room() {
     assert_eq!(server.read_pay(&token).status, 200, "it recovers by itself");
     let reads = "SELECT COUNT(*) FROM audit WHERE action = 'list_pay'";
     assert_eq!(server.database.number(reads).await, given + 1);
+    assert_eq!(server.database.texts("PRAGMA integrity_check").await, ["ok"]);
+    verify(&server.database).await;
+}
+
+/// Files that nobody can write, not even by what was opened before. Dropped, they can be again.
+struct Unwritable<'a>(&'a [PathBuf]);
+
+impl<'a> Unwritable<'a> {
+    /// `None` where the file system has no such thing.
+    fn make(files: &'a [PathBuf]) -> Option<Self> {
+        let probe = files[0].with_file_name("probe");
+        let mut open = std::fs::File::create(&probe).unwrap();
+        let can = Self::change("+i", &probe)
+            && open.write_all(b"x").is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+            && Self::change("-i", &probe);
+        if !can {
+            left_out("a file that turns read-only: chattr has no such effect here");
+            return None;
+        }
+        let unwritable = Self(files);
+        assert!(files.iter().all(|file| Self::change("+i", file)));
+        Some(unwritable)
+    }
+
+    fn change(what: &str, file: &Path) -> bool {
+        let command = &mut Command::new("chattr");
+        let command = command.arg(what).arg(file).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Unwritable<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|file| assert!(Self::change("-i", file)));
+    }
+}
+
+#[tokio::test]
+async fn r102_while_the_file_cannot_be_written_nothing_is_given_and_then_it_goes_on() {
+    if is_postgres() {
+        return left_out("a file that turns read-only: it would be PostgreSQL's own");
+    }
+    let server = Server::start(&[KEY]).await;
+    let token = server.log_in();
+    assert_eq!(server.read_pay(&token).status, 200);
+    let folder = server.database.folder.path();
+    let files = ["stipend.db", "stipend.db-wal"].map(|name| folder.join(name));
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let log_in = || server.request("POST", "/jwt", &[form], "username=twilio&password=ahoy");
+    for round in 1..=2 {
+        let Some(unwritable) = Unwritable::make(&files) else { return };
+        // First by the connections that there are, then by new ones.
+        for _ in 0..4 {
+            let began = now();
+            let read = server.read_pay(&token);
+            assert_eq!((read.status, read.field("Retry-After")), (503, Some("1")), "{read:?}");
+            assert!(!read.body.contains('$'), "{read:?}");
+            let login = log_in();
+            assert_eq!((login.status, login.field("access_token")), (503, None), "{login:?}");
+            assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        }
+        assert_eq!(server.request("GET", "/live", &[], "").status, 200);
+        drop(unwritable);
+        assert_eq!(server.read_pay(&token).status, 200, "it recovers by itself");
+        assert_eq!(log_in().status, 200, "and so do changes, in round {round}: {}", server.log());
+    }
+    let records = "SELECT COUNT(*) FROM audit WHERE action IN ('list_pay', 'log_in')";
+    assert_eq!(server.database.number(records).await, 6);
     assert_eq!(server.database.texts("PRAGMA integrity_check").await, ["ok"]);
     verify(&server.database).await;
 }

@@ -14,13 +14,17 @@ mod framing;
 mod gate;
 mod http;
 mod keys;
+mod load;
 mod log;
 mod nodes;
+mod outage;
 mod proxy;
+mod recorder;
 mod settings;
 mod shutdown;
 mod startup;
 mod throttle;
+mod wire;
 
 use std::io::Write;
 

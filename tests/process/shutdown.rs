@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crate::cli::{fails, works};
 use crate::support::database::is_postgres;
@@ -171,4 +172,37 @@ async fn r64_under_load_every_answer_that_begins_is_whole_and_on_record() {
     let reads = "SELECT COUNT(*) FROM audit WHERE action = 'list_pay'";
     let recorded = server.database.number(reads).await;
     assert!(recorded >= i64::try_from(given.into_inner()).unwrap());
+}
+
+/// More wait for their records than are written at once, and something holds the writing up.
+#[tokio::test]
+async fn r64_whoever_waits_for_a_record_when_it_is_stopped_gets_an_answer_that_is_on_record() {
+    let mut server = Server::start(&[]).await;
+    let token = format!("Authorization: Bearer {}", server.log_in());
+    for _ in 0..3 {
+        assert_eq!(server.request("GET", "/bearer", &[&token], "").status, 200);
+    }
+    let lock = server.database.lock().await;
+    let read = format!("GET /bearer HTTP/1.1\r\nHost: x\r\n{token}\r\nConnection: close\r\n\r\n");
+    let waiting: Vec<_> = (0..300)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(read.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // Only what has come to the server is under way.
+    assert_eq!(server.request("GET", "/live", &[], "").status, 200);
+    thread::sleep(Duration::from_secs(1));
+    server.signal("TERM");
+    thread::sleep(Duration::from_millis(500));
+    lock.release().await;
+    for mut stream in waiting {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("$2000.00"), "{answer}");
+    }
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+    let reads = "SELECT COUNT(*) FROM audit WHERE action = 'list_pay'";
+    assert_eq!(server.database.number(reads).await, 303);
 }

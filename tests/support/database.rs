@@ -3,7 +3,7 @@
 //! An SQLite file in a temporary folder, or, with `TEST_DATABASE_URL=postgres://…` in the
 //! environment, a fresh schema of that PostgreSQL database.
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 /// A database that nobody else uses, and the folder of whoever uses it.
@@ -36,9 +36,22 @@ impl TestDatabase {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
             connection.execute(AssertSqlSafe(sql)).await.unwrap();
         } else {
-            let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
             connection.execute(AssertSqlSafe(sql)).await.unwrap();
         }
+    }
+
+    /// Locks what every record is written to, as another process may.
+    pub async fn lock(&self) -> Lock {
+        if is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            let sql = "BEGIN; LOCK TABLE audit_records IN ACCESS EXCLUSIVE MODE";
+            connection.execute(sql).await.unwrap();
+            return Lock::Postgres(connection);
+        }
+        let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+        connection.execute("BEGIN EXCLUSIVE").await.unwrap();
+        Lock::Sqlite(connection)
     }
 
     /// The one number that a query gives, asked from outside of Stipend.
@@ -47,7 +60,7 @@ impl TestDatabase {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
         } else {
-            let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
         }
     }
@@ -58,9 +71,25 @@ impl TestDatabase {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
         } else {
-            let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
         }
+    }
+}
+
+/// What another process holds, until it is released or dropped.
+pub enum Lock {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Lock {
+    pub async fn release(self) {
+        match self {
+            Self::Sqlite(mut connection) => connection.execute("ROLLBACK").await.map(drop),
+            Self::Postgres(mut connection) => connection.execute("ROLLBACK").await.map(drop),
+        }
+        .unwrap();
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod app;
 pub mod authenticator;
 pub mod chain;
+pub mod cluster;
 pub mod database;
 pub mod openapi;
 pub mod server;

@@ -1,0 +1,53 @@
+//! PostgreSQL that says nothing any more: its host or the network is gone, and no connection ends.
+//!
+//! Nothing on the wire tells that from a statement that takes long. But PostgreSQL ends every statement
+//! by itself (`statement_timeout`), so what has not answered a little after that will not. It is then
+//! an error like any other, and the connection is not used again. The recorder has a limit of its own.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use sqlx::{Connection, Error as SqlError, PgConnection};
+
+use super::StoreError;
+
+/// How long PostgreSQL may work on a statement, as it is told.
+pub(super) const STATEMENT_TIMEOUT: &str = "30s";
+/// How long its answer is waited for.
+const LONGEST: Duration = Duration::from_secs(33);
+/// How long a connection that is not needed any more may take to say that it can be used again.
+const LONGEST_TO_RETURN: Duration = Duration::from_secs(5);
+
+/// The answer of PostgreSQL, if it comes.
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, SqlError>>,
+) -> Result<T, SqlError> {
+    within(LONGEST, answer).await
+}
+
+/// Whether a connection can be used again. Without this, one that never answers would never be given
+/// back, and in the end there would be none.
+pub(super) async fn still_answers(connection: &mut PgConnection) -> Result<bool, SqlError> {
+    within(LONGEST_TO_RETURN, connection.ping()).await.map(|()| true)
+}
+
+/// What the end of a transaction says: only PostgreSQL itself can say that it was rolled back.
+pub(super) fn of_commit(error: SqlError) -> StoreError {
+    let code = error.as_database_error().and_then(|error| error.code());
+    // Class 57P is what a server says that goes away (appendix A of its manual).
+    match code {
+        Some(code) if !code.starts_with("57P") => error.into(),
+        _ => StoreError::Unsure(error),
+    }
+}
+
+async fn within<T>(
+    longest: Duration,
+    answer: impl Future<Output = Result<T, SqlError>>,
+) -> Result<T, SqlError> {
+    tokio::time::timeout(longest, answer).await.unwrap_or_else(|_| {
+        let silent = io::Error::new(io::ErrorKind::TimedOut, "PostgreSQL says nothing any more");
+        Err(SqlError::Io(silent))
+    })
+}
