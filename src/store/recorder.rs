@@ -27,8 +27,9 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 256;
 /// How often a batch is tried that something came in between of.
 const ATTEMPTS: usize = 8;
-/// How long writing a batch may take, a lock that another process holds included.
-const LONGEST: Duration = Duration::from_secs(15);
+/// How long writing a batch may take. That is longer than all that waits in it for itself (a turn, a
+/// lock at connecting, a lock at writing), so that what is given up is not written afterwards.
+const LONGEST: Duration = Duration::from_secs(19);
 /// How long somebody waits for their record.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -96,9 +96,18 @@ async fn r102_a_database_that_falls_silent_holds_nobody_and_nothing_for_good() {
         load.stop();
         let waiting = "SELECT COUNT(*) FROM pg_stat_activity \
                        WHERE application_name = 'stipend' AND wait_event_type = 'Lock'";
-        let count = async { (direct.number(waiting).await, lock.release().await).0 };
+        // Housekeeping has one of them for a moment now and then.
+        let most = async {
+            let mut most = 0;
+            for _ in 0..50 {
+                most = direct.number(waiting).await.max(most);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            lock.release().await;
+            most
+        };
         let connections =
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(count));
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(most));
         assert_eq!(connections, 16);
     });
     // That the recorder's own connection has ended may show by the first read only.
