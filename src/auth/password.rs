@@ -17,7 +17,7 @@ use std::time::Duration;
 use argon2::password_hash;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use flume::{Receiver, Selector, Sender};
+use flume::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 use super::throttle::{Attempt, Throttled};
@@ -73,6 +73,8 @@ pub struct Gate {
     /// Of those who sign in from where they have before, and of what is done by who has signed in.
     first: Sender<Job>,
     others: Sender<Job>,
+    /// One for each job that is in a queue: what an idle thread waits for.
+    tickets: Sender<()>,
     rests: Arc<Rests>,
 }
 
@@ -115,15 +117,16 @@ impl Gate {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let queue = || flume::bounded(threads * QUEUE_PER_THREAD);
         let ((first, of_first), (others, of_others)) = (queue(), queue());
+        let (tickets, of_tickets) = flume::unbounded();
         let rests = Arc::new(Rests::default());
         for n in 0..threads {
             let params = params.clone();
             let rests = (n < resting(threads)).then(|| Arc::clone(&rests));
             let (first, others) = (of_first.clone(), of_others.clone());
-            let jobs = Jobs { first, others, in_a_row: 0, rests };
+            let jobs = Jobs { tickets: of_tickets.clone(), first, others, in_a_row: 0, rests };
             thread::Builder::new().name(format!("hash-{n}")).spawn(move || work(jobs, &params))?;
         }
-        Ok(Self { first, others, rests })
+        Ok(Self { first, others, tickets, rests })
     }
 
     /// Somebody who is signed in is asking for something, and for a while that comes first.
@@ -142,7 +145,7 @@ impl Gate {
         let password = normalised_password(&password);
         let (answer, verdict) = oneshot::channel();
         let queue = if attempt.is_known() { &self.first } else { &self.others };
-        enqueue(queue, Job::Verify { password, stored, attempt, answer })?;
+        self.enqueue(queue, Job::Verify { password, stored, attempt, answer })?;
         verdict.await.map_err(|_| GateError::Broken)
     }
 
@@ -156,16 +159,17 @@ impl Gate {
         entropy.fill(&mut salt)?;
         let password = normalised_password(&password);
         let (answer, hash) = oneshot::channel();
-        enqueue(&self.first, Job::Hash { password, salt, answer })?;
+        self.enqueue(&self.first, Job::Hash { password, salt, answer })?;
         hash.await.map_err(|_| GateError::Broken)
     }
-}
 
-fn enqueue(queue: &Sender<Job>, job: Job) -> Result<(), GateError> {
-    queue.try_send(job).map_err(|error| match error {
-        flume::TrySendError::Full(_) => GateError::Full,
-        flume::TrySendError::Disconnected(_) => GateError::Broken,
-    })
+    fn enqueue(&self, queue: &Sender<Job>, job: Job) -> Result<(), GateError> {
+        queue.try_send(job).map_err(|error| match error {
+            flume::TrySendError::Full(_) => GateError::Full,
+            flume::TrySendError::Disconnected(_) => GateError::Broken,
+        })?;
+        self.tickets.send(()).map_err(|_| GateError::Broken)
+    }
 }
 
 /// How many of the hashing threads rest while others are answered.
@@ -175,6 +179,7 @@ fn resting(threads: usize) -> usize {
 
 /// What one hashing thread takes from the queues.
 struct Jobs<T = Job> {
+    tickets: Receiver<()>,
     first: Receiver<T>,
     others: Receiver<T>,
     /// How many it has taken from the first queue since it last looked at the other.
@@ -191,6 +196,8 @@ impl<T> Iterator for Jobs<T> {
         while self.rests.as_ref().is_some_and(|rests| rests.take()) {
             thread::sleep(REST);
         }
+        // It was sent after its job, and whoever has one takes one job: so there is one.
+        self.tickets.recv().ok()?;
         if self.in_a_row < MOST_IN_A_ROW
             && let Ok(job) = self.first.try_recv()
         {
@@ -198,11 +205,7 @@ impl<T> Iterator for Jobs<T> {
             return Some(job);
         }
         self.in_a_row = 0;
-        if let Ok(job) = self.others.try_recv() {
-            return Some(job);
-        }
-        // Both senders live as long as the gate: where one is gone, nothing comes any more.
-        Selector::new().recv(&self.first, Result::ok).recv(&self.others, Result::ok).wait()
+        self.others.try_recv().or_else(|_| self.first.try_recv()).ok()
     }
 }
 
@@ -344,17 +347,55 @@ mod tests {
     fn r46_the_first_queue_is_served_first_and_the_other_in_the_end() {
         let (first, of_first) = flume::unbounded();
         let (others, of_others) = flume::unbounded();
-        let mut jobs = Jobs { first: of_first, others: of_others, in_a_row: 0, rests: None };
+        let (tickets, of_tickets) = flume::unbounded();
+        let mut jobs = Jobs {
+            tickets: of_tickets,
+            first: of_first,
+            others: of_others,
+            in_a_row: 0,
+            rests: None,
+        };
         for n in 0..10 {
             others.send(format!("other {n}")).unwrap();
             first.send(format!("first {n}")).unwrap();
+            tickets.send(()).unwrap();
+            tickets.send(()).unwrap();
         }
         let taken: Vec<String> = jobs.by_ref().take(9).collect();
         let expected = (0..7).map(|n| format!("first {n}"));
         let expected = expected.chain(["other 0".into(), "first 7".into()]);
         assert_eq!(taken, expected.collect::<Vec<String>>());
-        drop((first, others));
+        drop((first, others, tickets));
         assert_eq!(jobs.count(), 11, "and then it ends");
+    }
+
+    #[test]
+    fn r46_a_job_that_another_thread_takes_first_costs_no_waiting_thread_its_next() {
+        let (first, of_first) = flume::unbounded();
+        let (others, of_others) = flume::unbounded();
+        let (tickets, of_tickets) = flume::unbounded();
+        let (taken, of_taken) = flume::unbounded();
+        let jobs = || Jobs {
+            tickets: of_tickets.clone(),
+            first: of_first.clone(),
+            others: of_others.clone(),
+            in_a_row: 0,
+            rests: None,
+        };
+        thread::scope(|scope| {
+            for mut jobs in [jobs(), jobs(), jobs()] {
+                let taken = taken.clone();
+                scope.spawn(move || jobs.try_for_each(|n: u32| taken.send(n)).unwrap());
+            }
+            // Each alone, so that all threads are waiting when it comes.
+            for n in 0..20_000 {
+                let queue = if n % 2 == 0 { &first } else { &others };
+                queue.send(n).unwrap();
+                tickets.send(()).unwrap();
+                assert_eq!(of_taken.recv_timeout(Duration::from_secs(10)), Ok(n));
+            }
+            drop(tickets);
+        });
     }
 
     #[test]

@@ -174,7 +174,9 @@ impl Throttle {
         account: &Account,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if attempt.known_at.is_none_or(|known_at| known_at < now.minus(NOTED_EVERY)) {
+        let is_noted =
+            |at: Timestamp| now.minus(NOTED_EVERY) <= at && at <= now.plus(CLOCKS_DIFFER_BY);
+        if !attempt.known_at.is_some_and(is_noted) {
             let since = now.minus(KNOWN_FOR);
             throttle::know(access.reborrow(), account, &attempt.network, now, since).await?;
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::StoreError;
@@ -70,15 +70,17 @@ async fn copy_log(readers: SqlitePool, turns: Weak<Turns>, mut due: mpsc::Receiv
 }
 
 async fn copy_twice(readers: &SqlitePool, turns: &Weak<Turns>) -> Result<(), StoreError> {
-    copy(readers).await?;
+    // Before the turn: whoever has that waits for nothing else.
+    let mut connection = readers.acquire().await?;
+    copy(&mut connection).await?;
     let Some(turns) = turns.upgrade() else { return Ok(()) };
     let _turn = turns.next().await?;
-    copy(readers).await
+    copy(&mut connection).await
 }
 
 /// Copies what there is when it begins, and no reader still needs the log for.
-async fn copy(readers: &SqlitePool) -> Result<(), StoreError> {
-    sqlx::query(COPY).execute(readers).await?;
+async fn copy(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query(COPY).execute(connection).await?;
     Ok(())
 }
 
