@@ -108,7 +108,7 @@ impl Db {
         })
     }
 
-    /// Begins a transaction that may write. Every writer begins here: on SQLite it takes the
+    /// Begins a transaction that may write. Every change begins here: on SQLite it takes the
     /// write lock at once, since a reader that turns writer can only fail.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
