@@ -44,6 +44,7 @@ pub mod fuzzing {
     pub use crate::service::import::fuzzing::{Import, import};
 }
 
+use rocket::shield::Shield;
 use rocket::{Build, Rocket};
 
 use auth::{Auth, Ports, StartError};
@@ -59,6 +60,8 @@ pub async fn rocket(config: Config, ports: Ports) -> Result<Rocket<Build>, Start
         .manage(auth)
         .manage(surroundings)
         .attach(fairings::Screening)
+        // Rocket's own header fields: Screening sends more of them, to stricter effect.
+        .attach(Shield::new())
         .mount("/", routes::all())
         .register("/", [routes::catcher()]))
 }

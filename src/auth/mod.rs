@@ -337,7 +337,7 @@ impl Auth {
                 Ok(Admitted { account, hash, proof, attempt })
             }
             (Some((account, hash)), Verdict::RightButWeak) => {
-                let hash = self.rehash(&account, password, hash).await;
+                let hash = self.rehash(&account, password, hash, &attempt).await;
                 Ok(Admitted { account, hash, proof, attempt })
             }
             (known, Verdict::Throttled(throttled)) => {
@@ -374,16 +374,31 @@ impl Auth {
 
     /// Replaces a hash that costs less than is asked of one now, while the password is at hand;
     /// gives the one that stands then. If that fails, the next login tries again; this one goes on.
-    async fn rehash(&self, account: &Account, password: Secret<String>, old: String) -> String {
+    async fn rehash(
+        &self,
+        account: &Account,
+        password: Secret<String>,
+        old: String,
+        attempt: &Arc<Attempt>,
+    ) -> String {
         let replaced = async {
-            let new = self.gate.hash(password, self.ports.entropy.as_ref()).await?;
+            let new = self.gate.hash(password.clone(), self.ports.entropy.as_ref()).await?;
             let mut tx = self.db.begin().await?;
-            users::replace_password_hash(tx.access(), account, &old, &new).await?;
+            let replaced = users::replace_password_hash(tx.access(), account, &old, &new).await?;
             tx.commit().await?;
-            Ok::<_, LogInError>(new)
+            if replaced {
+                return Ok(Some(new));
+            }
+            // Another sign-in was quicker, or somebody has changed the password.
+            let mut reader = self.db.reader().await?;
+            let stands =
+                users::find(reader.access(), account).await?.map(|user| user.password_hash);
+            drop(reader);
+            let verdict = self.gate.verify(password, stands.clone(), Arc::clone(attempt)).await?;
+            Ok::<_, LogInError>(stands.filter(|_| verdict == Verdict::Right))
         };
         match replaced.await {
-            Ok(new) => new,
+            Ok(new) => new.unwrap_or(old),
             Err(error) => {
                 tracing::warn!(%error, "a weak password hash was not replaced");
                 old

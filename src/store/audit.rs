@@ -28,7 +28,7 @@ statements! {
                 CAST(", column!(2), " AS BIGINT), ", column!(3), ", ", column!(4), ", ", column!(5),
         ", ", column!(6), ", ", column!(7), ", ", column!(8), ", ", column!(9), ", '', ",
         column!(10), ", ", column!(11), ", ", column!(12), ", ", column!(13), ", ", column!(14),
-        " FROM json_each(jsonb(CAST($1 AS TEXT))) j \
+        " FROM jsonb_each(CAST($1 AS TEXT)) j \
           WHERE (SELECT c.length FROM audit_chains c WHERE c.chain = $3) = $4 \
             AND NOT EXISTS (SELECT 1 FROM ", proof::fallen!("$2"), ") \
           ORDER BY CAST(j.key AS BIGINT)");

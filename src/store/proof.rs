@@ -12,9 +12,9 @@ use super::{Access, StoreError, on, statements};
 macro_rules! fallen {
     ($proofs:literal) => {
         concat!(
-            "(SELECT CAST(p.key AS BIGINT) AS position FROM json_each(jsonb(CAST(",
+            "(SELECT CAST(p.key AS BIGINT) AS position FROM jsonb_each(CAST(",
             $proofs,
-            " AS TEXT))) p WHERE NOT EXISTS (SELECT 1 ",
+            " AS TEXT)) p WHERE NOT EXISTS (SELECT 1 ",
             $crate::store::sessions::alive!(from),
             " JOIN pay_versions v ON v.org = s.org ",
             $crate::store::sessions::alive!(

@@ -191,14 +191,14 @@ pub async fn set_password(
     Ok(())
 }
 
-/// Replaces a password's hash by another of the same password, unless it has changed meanwhile.
+/// Replaces a password's hash by another of the same password; gives whether it still stood there.
 pub async fn replace_password_hash(
     access: Access<'_>,
     account: &Account,
     old: &str,
     new: &str,
-) -> Result<(), StoreError> {
-    execute!(
+) -> Result<bool, StoreError> {
+    let replaced = execute!(
         access,
         sqlx::query(REPLACE_PASSWORD_HASH)
             .bind(account.org.as_str())
@@ -206,5 +206,5 @@ pub async fn replace_password_hash(
             .bind(old)
             .bind(new)
     )?;
-    Ok(())
+    Ok(replaced > 0)
 }

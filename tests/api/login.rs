@@ -203,6 +203,17 @@ async fn r40_a_hash_weaker_than_the_settings_ask_is_replaced_at_the_next_login()
 }
 
 #[tokio::test]
+async fn r40_of_two_sign_ins_at_once_by_a_weak_hash_both_are_let_in() {
+    let app = TestApp::new().await;
+    let app = app.restarted_with(Figment::new().merge(("argon2_iterations", 3))).await;
+    let (one, other) = (app.anonymous(), app.anonymous());
+    let answers = tokio::join!(one.log_in("twilio", PASSWORD), other.log_in("twilio", PASSWORD));
+    assert_eq!((answers.0.status, answers.1.status), (200, 200));
+    let strong = app.database.texts("SELECT password_hash FROM users").await.remove(0);
+    assert!(strong.starts_with("$argon2id$v=19$m=19456,t=3,p=1$"), "{strong}");
+}
+
+#[tokio::test]
 async fn r48_a_user_name_has_one_form() {
     let app = TestApp::new().await;
     for name in [
