@@ -35,11 +35,16 @@ pub(super) async fn still_answers(connection: &mut PgConnection) -> Result<bool,
 /// What the end of a transaction says: only PostgreSQL itself can say that it was rolled back.
 pub(super) fn of_commit(error: SqlError) -> StoreError {
     let code = error.as_database_error().and_then(|error| error.code());
-    // Class 57P is what a server says that goes away (appendix A of its manual).
     match code {
-        Some(code) if !code.starts_with("57P") => error.into(),
+        Some(code) if !leaves_open(&code) => error.into(),
         _ => StoreError::Unsure(error),
     }
+}
+
+/// Whether an error of that code does not say what became of the transaction: those of connections, of a
+/// server that goes away, and `statement_completion_unknown` (appendix A of PostgreSQL's manual).
+fn leaves_open(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("57P") || code == "40003"
 }
 
 async fn within<T>(
@@ -50,4 +55,20 @@ async fn within<T>(
         let silent = io::Error::new(io::ErrorKind::TimedOut, "PostgreSQL says nothing any more");
         Err(SqlError::Io(silent))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leaves_open;
+
+    #[test]
+    fn a_commit_has_failed_only_where_postgresql_says_so() {
+        for code in ["08006", "08007", "40003", "57P01", "57P02"] {
+            assert!(leaves_open(code), "{code}");
+        }
+        // A deadlock, a serialisation failure, a full disk, a deferred constraint.
+        for code in ["40P01", "40001", "53100", "23503"] {
+            assert!(!leaves_open(code), "{code}");
+        }
+    }
 }
