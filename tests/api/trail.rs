@@ -96,6 +96,57 @@ async fn nothing_is_given_when_the_record_cannot_be_written() {
 }
 
 #[tokio::test]
+async fn r82_a_record_names_sets_that_are_there() {
+    let app = TestApp::new().await;
+    app.demo_user().await.read_pay().await;
+    let records = "SELECT COUNT(*) FROM audit_records";
+    let subjects = "SELECT COUNT(*) FROM audit_subjects";
+    let before = (app.database.number(records).await, app.database.number(subjects).await);
+    let set = app.database.number("SELECT MIN(set_no) FROM audit_sets").await;
+    let missing = app.database.number("SELECT MAX(set_no) + 1 FROM audit_sets").await;
+    // Right in everything but the sets that they name: `n` are the next places of the chain.
+    let add = |sets: [String; 2]| {
+        let [first, second] = sets;
+        format!(
+            "INSERT INTO audit_records (at, org, actor, action, names, client, request_id, chain, seq, hash, sets) \
+             SELECT 0, 'twilio', 'x', 'log_in', '', 'x', 'x', c.chain, c.length + n.place, s.hash, n.sets \
+               FROM audit_chains c, audit_sets s, \
+                    (SELECT 1 AS place, '{first}' AS sets UNION ALL SELECT 2, '{second}') n \
+              WHERE s.set_no = {set} AND c.kind = 'reads' ORDER BY n.place"
+        )
+    };
+    let (known, unknown) = (format!("[{set}]"), format!("[{missing}]"));
+    for sets in [
+        [known.clone(), unknown.clone()],
+        [unknown.clone(), known.clone()],
+        [known.clone(), format!("[{set},{missing}]")],
+    ] {
+        let sql = add(sets);
+        assert!(app.try_execute(&sql).await.is_err(), "{sql}");
+    }
+    let by_hand = |set: i64| {
+        format!(
+            "INSERT INTO audit_subjects (set_no, record_id) SELECT {set}, MAX(record_id) + 9 FROM audit_records"
+        )
+    };
+    assert!(
+        app.try_execute(&by_hand(missing)).await.is_err(),
+        "nor is it said of a record by hand"
+    );
+    let after = (app.database.number(records).await, app.database.number(subjects).await);
+    assert_eq!(after, before, "nothing of what was refused is left");
+
+    app.database.execute(&add([known.clone(), known])).await;
+    app.database.execute(&by_hand(set)).await;
+    let after = (app.database.number(records).await, app.database.number(subjects).await);
+    assert_eq!(
+        after,
+        (before.0 + 2, before.1 + 3),
+        "what was refused was refused for its sets alone"
+    );
+}
+
+#[tokio::test]
 async fn r82_records_and_rates_cannot_be_changed_or_deleted() {
     let app = TestApp::new().await;
     app.demo_user().await;
