@@ -214,14 +214,16 @@ impl Writer {
 
 /// Reads and writes the records of a long answer, part by part, as fast as the client takes them.
 fn send(begun: Vec<u8>, mut rest: Rest, mut writer: Writer) -> Body {
-    let (mut client, body) = Client::new();
+    let (mut client, body) = Client::new(writer.broken());
     tokio::spawn(async move {
         client.push(begun).await;
         while client.is_there() {
             let next = match rest.next().await {
                 Ok(Some(entries)) => writer.entries(entries),
                 Ok(None) => {
-                    client.push(writer.format.tail().to_vec()).await;
+                    if client.finish(writer.format.tail().to_vec()).await {
+                        return;
+                    }
                     break;
                 }
                 Err(error) => Err(error),
@@ -232,14 +234,11 @@ fn send(begun: Vec<u8>, mut rest: Rest, mut writer: Writer) -> Body {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the rest of the audit trail could not be read");
-                    client.push(writer.broken().to_vec()).await;
                     return;
                 }
             }
         }
-        if !client.is_there() {
-            tracing::warn!("a client did not take all of the audit trail");
-        }
+        tracing::warn!("a client did not take all of the audit trail");
     });
     body
 }

@@ -132,21 +132,16 @@ impl IntoResponses for Pay {
 
 /// Reads and writes the rows of a long answer, part by part, as fast as the client takes them.
 fn send(rest: Rest, renderer: Renderer) -> Body {
-    let (client, body) = Client::new();
+    let (client, body) = Client::new(renderer.broken());
     let mut reader = Reader { client, renderer, failed: None };
     tokio::spawn(async move {
         let head = reader.renderer.head();
         reader.client.push(head).await;
         let read = rest.send_to(&mut reader).await;
-        let Reader { mut client, renderer, failed } = reader;
+        let Reader { client, renderer, failed } = reader;
         match read.err().or(failed) {
-            Some(error) => {
-                tracing::error!(%error, "the rest of an answer could not be read");
-                client.push(renderer.broken().to_vec()).await;
-            }
-            None if client.is_there() => {
-                client.push(renderer.tail().to_vec()).await;
-            }
+            Some(error) => tracing::error!(%error, "the rest of an answer could not be read"),
+            None if client.finish(renderer.tail().to_vec()).await => {}
             None => tracing::warn!("a client did not take all of an answer"),
         }
     });

@@ -44,7 +44,16 @@ pub(super) struct Listing {
 /// The text of the rows.
 pub(super) enum Body {
     Whole(Arc<[u8]>),
-    Parts(mpsc::Receiver<Vec<u8>>),
+    /// Parts, and what to end with where the last of them is missing, so that nobody takes for the
+    /// whole what is not.
+    Parts(mpsc::Receiver<Part>, &'static [u8]),
+}
+
+/// A part of a long answer.
+pub(super) enum Part {
+    Text(Vec<u8>),
+    /// That was all of it.
+    End,
 }
 
 impl<'r> Responder<'r, 'r> for Listing {
@@ -53,10 +62,18 @@ impl<'r> Responder<'r, 'r> for Listing {
             Body::Whole(text) => {
                 Response::build().sized_body(text.len(), Cursor::new(text)).finalize()
             }
-            Body::Parts(mut parts) => {
+            Body::Parts(mut parts, broken) => {
                 let stream = ReaderStream! {
-                    while let Some(part) = parts.recv().await {
-                        yield Cursor::new(part);
+                    loop {
+                        match parts.recv().await {
+                            Some(Part::Text(text)) => yield Cursor::new(text),
+                            Some(Part::End) => break,
+                            // Whoever wrote them has failed, or has given the client up.
+                            None => {
+                                yield Cursor::new(broken.to_vec());
+                                break;
+                            }
+                        }
                     }
                 };
                 Response::build().streamed_body(stream).max_chunk_size(LARGEST_WRITE).finalize()
@@ -81,19 +98,29 @@ impl<'r> Responder<'r, 'r> for Listing {
 /// Who takes a long answer. One that takes nothing for a while is given up, since it holds a
 /// snapshot of the database.
 pub(super) struct Client {
-    parts: mpsc::Sender<Vec<u8>>,
+    parts: mpsc::Sender<Part>,
     is_there: bool,
 }
 
 impl Client {
-    /// The client, and what the answer's body takes its parts from.
-    pub(super) fn new() -> (Self, Body) {
+    /// The client, and what the answer's body takes its parts from: unless [`Self::finish`] is called,
+    /// it ends with what says that it is broken.
+    pub(super) fn new(broken: &'static [u8]) -> (Self, Body) {
         let (parts, receiver) = mpsc::channel(2);
-        (Self { parts, is_there: true }, Body::Parts(receiver))
+        (Self { parts, is_there: true }, Body::Parts(receiver, broken))
     }
 
     /// Hands over a part; gives whether the client is still there.
-    pub(super) async fn push(&mut self, part: Vec<u8>) -> bool {
+    pub(super) async fn push(&mut self, text: Vec<u8>) -> bool {
+        self.send(Part::Text(text)).await
+    }
+
+    /// Hands over the last part; gives whether the client was there for all of them.
+    pub(super) async fn finish(mut self, tail: Vec<u8>) -> bool {
+        self.push(tail).await && self.send(Part::End).await
+    }
+
+    async fn send(&mut self, part: Part) -> bool {
         let sent = tokio::time::timeout(PATIENCE, self.parts.send(part)).await;
         self.is_there = self.is_there && matches!(sent, Ok(Ok(())));
         self.is_there
@@ -102,5 +129,43 @@ impl Client {
     /// Whether it has taken all so far.
     pub(super) fn is_there(&self) -> bool {
         self.is_there
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rocket::local::asynchronous::Client as Caller;
+
+    use super::*;
+
+    const BROKEN: &[u8] = b"\"broken";
+
+    fn listing(body: Body) -> Listing {
+        Listing { format: Format::Csv, fields: Vec::new(), file: None, body }
+    }
+
+    #[rocket::get("/whole")]
+    async fn whole() -> Listing {
+        let (mut client, body) = Client::new(BROKEN);
+        client.push(b"a".to_vec()).await;
+        tokio::spawn(client.finish(b"z".to_vec()));
+        listing(body)
+    }
+
+    #[rocket::get("/given-up")]
+    async fn given_up() -> Listing {
+        let (mut client, body) = Client::new(BROKEN);
+        client.push(b"a".to_vec()).await;
+        listing(body)
+    }
+
+    #[rocket::async_test]
+    async fn an_answer_that_was_given_up_does_not_look_whole() {
+        let rocket = rocket::build().mount("/", rocket::routes![whole, given_up]);
+        let caller = Caller::untracked(rocket).await.unwrap();
+        for (path, text) in [("/whole", "az"), ("/given-up", "a\"broken")] {
+            let answer = caller.get(path).dispatch().await.into_string().await;
+            assert_eq!(answer.as_deref(), Some(text), "{path}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::answer;
 use super::query::Query;
 use crate::clock::Timestamp;
 use crate::domain::{TeamName, Username};
-use crate::service::asked::{LONGEST_SEARCH, SORTS, parse_search, parse_sort, sort_name};
+use crate::service::asked::{LONGEST_SEARCH, SORTS, parse_search, parse_sort, sort_text};
 pub(super) use crate::service::asked::{parse_day, parse_past};
 use crate::service::export::Field;
 use crate::service::schema::{self, reference};
@@ -64,8 +64,7 @@ impl PayParameters {
         };
         keep("q", asked.filter.q);
         keep("team", asked.filter.team.map(|team| team.to_string()));
-        let sign = if asked.descending { "-" } else { "" };
-        keep("sort", Some(format!("{sign}{}", sort_name(asked.sort))));
+        keep("sort", Some(sort_text(asked.sort, asked.descending)));
         keep("limit", asked.limit.map(|limit| limit.to_string()));
         keep("as_of", Some(asked.as_of.to_string()));
         keep("known_at", Some(asked.known_at.unwrap_or(now).to_string()));

@@ -99,9 +99,11 @@ pub const SORTS: [(&str, Sort); 6] = [
     ("effective_from", Sort::EffectiveFrom),
 ];
 
-/// What a sort is called.
-pub fn sort_name(sort: Sort) -> &'static str {
-    SORTS.iter().find(|(_, other)| *other == sort).map_or("username", |(name, _)| name)
+/// What [`parse_sort`] takes for this order.
+pub fn sort_text(sort: Sort, descending: bool) -> String {
+    let sign = if descending { "-" } else { "" };
+    let name = SORTS.iter().find(|(_, other)| *other == sort).map_or("username", |(name, _)| name);
+    format!("{sign}{name}")
 }
 
 /// Parses by what to sort; true for the reverse.

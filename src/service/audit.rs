@@ -263,6 +263,9 @@ pub struct LookBody {
     grants: Vec<UsedGrant>,
     /// Which columns they were shown.
     fields: Vec<String>,
+    /// By what the rows were sorted, where that was not the user name: their order tells of it too.
+    #[schema(required)]
+    sort: Option<String>,
     /// Of which day the pay was.
     #[schema(value_type = Option<schema::Day>, required)]
     as_of: Option<String>,
@@ -303,6 +306,7 @@ impl LookBody {
             permission: record.permission,
             grants: grants.into_iter().map(UsedGrant::from).chain(unknown).collect(),
             fields: fields.filter_map(Value::as_str).map(String::from).collect(),
+            sort: text("sort"),
             as_of: text("as_of"),
             known_at: text("known_at"),
             token: record.token,

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Act, Precondition, Refused, members};
+use super::{Act, Precondition, Refused, asked, members};
 use crate::clock::Timestamp;
 use crate::domain::{Account, Username};
 use crate::policy::{Allowed, Write};
 use crate::store::Claim;
 use crate::store::audit::Action;
 use crate::store::disclosure::{self, Disclosed, History, Purpose, Shape, Sum, Withheld};
-use crate::store::pay::PayQuery;
+use crate::store::pay::{PayQuery, Sort};
 use crate::store::people;
 use crate::store::rates::{self, NewRate, Rate};
 
@@ -57,9 +57,8 @@ pub async fn history(
     if let Some(known_at) = known_at {
         detail.insert("known_at".into(), known_at.to_string().into());
     }
-    let at = act.now();
-    let purpose = Purpose { action: Action::ReadHistory, at, origin: act.origin, detail };
-    let known_at = known_at.unwrap_or(at);
+    let purpose =
+        Purpose { action: Action::ReadHistory, at: act.now(), origin: act.origin, detail };
     disclosure::history(act.db, claim, username, known_at, &purpose).await
 }
 
@@ -70,17 +69,20 @@ pub fn superseded(rates: &[Rate]) -> impl Iterator<Item = bool> {
 }
 
 /// What was asked for, as far as it differs from everything.
-fn described(asked: &PayQuery) -> Map<String, Value> {
+fn described(query: &PayQuery) -> Map<String, Value> {
     let mut detail = Map::new();
     let mut say = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             detail.insert(name.into(), value.into());
         }
     };
-    say("as_of", Some(asked.as_of.to_string()));
-    say("known_at", asked.known_at.map(|moment| moment.to_string()));
-    say("q", asked.filter.q.clone());
-    say("team", asked.filter.team.as_ref().map(ToString::to_string));
+    say("as_of", Some(query.as_of.to_string()));
+    say("known_at", query.known_at.map(|moment| moment.to_string()));
+    say("q", query.filter.q.clone());
+    say("team", query.filter.team.as_ref().map(ToString::to_string));
+    // An order tells of what it is by, also where that is not shown.
+    let is_by_name = query.sort == Sort::Username;
+    say("sort", (!is_by_name).then(|| asked::sort_text(query.sort, query.descending)));
     detail
 }
 

@@ -143,16 +143,18 @@ fn points(
 ) -> Result<Vec<Point>, NotVerified> {
     let mut points = Vec::new();
     let mut checkpoints = 0;
+    let is_log = text.lines().any(|line| log_entry(line).is_some());
     for (at, line) in text.lines().enumerate() {
         let place = format!("{name}:{}", at + 1);
-        let in_log: Option<Value> =
-            if line.starts_with('{') { serde_json::from_str(line).ok() } else { None };
-        let line = match &in_log {
+        let entry = log_entry(line);
+        let line = match &entry {
             Some(entry) => match entry.get("checkpoint").and_then(Value::as_str) {
                 Some(line) => line,
                 None => continue,
             },
             None if line.trim().is_empty() => continue,
+            // What others write between the lines of a log.
+            None if is_log && line.trim().contains(' ') => continue,
             None => line.trim(),
         };
         let bad = |what: String| Flaw::of(format!("{place}: {what}"));
@@ -171,6 +173,11 @@ fn points(
         return Err(NotVerified::NoEvidence(format!("there is no checkpoint in {name}")));
     }
     Ok(points)
+}
+
+/// A line of the server's log, which whatever collected it may have put its own words before.
+fn log_entry(line: &str) -> Option<Value> {
+    serde_json::from_str(line.get(line.find('{')?..)?).ok()
 }
 
 /// Nothing was archived. Nothing was removed.
@@ -276,6 +283,7 @@ async fn check_range(
     })
     .await;
     checked?;
+    checker.check_old().map_err(NotArchived::Flaw)?;
     for head in range.heads().filter(|head| head.chain > 0) {
         if !checker.heads().contains(head) {
             return Err(NotArchived::Flaw(Flaw::at(

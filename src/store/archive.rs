@@ -9,7 +9,7 @@ use super::audit::{self, Action, Origin, Record};
 use super::chain::{BEGINNING, Head, hex, parse_hash};
 use super::stored::{Stored, columns};
 use super::verify::ArchivedPart;
-use super::{Access, StoreError, execute, on, statements};
+use super::{Access, StoreError, execute, on, silence, statements};
 use crate::clock::{Day, Timestamp};
 
 statements! {
@@ -94,11 +94,15 @@ pub async fn range(
         on!(access.reborrow(), connection => sqlx::query_as(LAST_OLD).fetch_one(connection))?;
     let genesis: Option<(i64, i64)> =
         on!(access, connection => sqlx::query_as(GENESIS).fetch_optional(connection))?;
-    let binding_goes = genesis
-        .is_some_and(|(chain, seq)| range.0.get(&chain).is_some_and(|head| seq <= head.length));
-    match (last, youngest) {
-        (Some(length), Some(at)) if binding_goes && at < before.as_millis() => {
+    let binding =
+        genesis.filter(|(chain, seq)| range.0.get(chain).is_some_and(|head| *seq <= head.length));
+    match (binding, last, youngest) {
+        (Some(_), Some(length), Some(at)) if at < before.as_millis() => {
             range.0.insert(0, Head { chain: 0, length, hash: BEGINNING });
+        }
+        // One of them is too young, which a clock that went back can make it.
+        (Some((chain, _)), Some(_), _) => {
+            range.0.remove(&chain);
         }
         _ => {}
     }
@@ -146,6 +150,20 @@ pub struct Done {
     pub before: Day,
 }
 
+/// Executes one statement however long that takes: millions of records go one by one.
+macro_rules! at_length {
+    ($access:expr, $query:expr) => {
+        match $access {
+            Access::Sqlite(connection) => {
+                $query.execute(connection).await.map(|done| done.rows_affected())
+            }
+            Access::Postgres(connection) => {
+                $query.execute(connection).await.map(|done| done.rows_affected())
+            }
+        }
+    };
+}
+
 /// Removes the records of an archive and puts that on record. Gives how many were removed: if it is
 /// another number than the archive holds, the transaction must not be committed.
 pub async fn remove(
@@ -156,6 +174,7 @@ pub async fn remove(
     origin: &Origin,
 ) -> Result<u64, StoreError> {
     let Done { digest, range, records, before } = done;
+    silence::let_take_long(access.reborrow()).await?;
     execute!(
         access.reborrow(),
         sqlx::query(ADD_ARCHIVE).bind(digest).bind(before.to_string()).bind(now.as_millis())
@@ -170,8 +189,8 @@ pub async fn remove(
                 .bind(digest)
         )?;
     }
-    let removed = execute!(access.reborrow(), sqlx::query(REMOVE).bind(digest))?;
-    execute!(access.reborrow(), sqlx::query(REMOVE_SUBJECTS))?;
+    let removed = at_length!(access.reborrow(), sqlx::query(REMOVE).bind(digest))?;
+    at_length!(access.reborrow(), sqlx::query(REMOVE_SUBJECTS))?;
     let part = |head: &Head| serde_json::json!({ "chain": head.chain, "through": head.length, "head": hex(&head.hash) });
     let detail = [
         ("before", before.to_string().into()),

@@ -160,6 +160,10 @@ impl Checker {
         hash_of: impl Fn(i64) -> Option<Hash>,
     ) -> Result<(), Flaw> {
         self.records += 1;
+        // Readers of the trail page by number, from the highest that there can be.
+        if !(1..i64::MAX).contains(&record.record_id) {
+            return Err(Flaw::in_record(record, "no record is given such a number"));
+        }
         let (Some(chain), Some(seq), Some(hash)) = (record.chain, record.seq, &record.hash) else {
             return self.take_old(record);
         };
@@ -348,13 +352,15 @@ impl Checker {
             );
             return Err(Flaw::at(point.head.chain, length + 1, what));
         }
-        self.finish_old()
+        self.check_old()
     }
 
-    fn finish_old(self) -> Result<(), Flaw> {
-        let digest = self.old.finish();
-        match self.genesis {
-            Some((records, _)) if records != self.old_records => {
+    /// The records from before there were chains must be those that were bound into one, once the
+    /// record that did so was taken.
+    pub fn check_old(&self) -> Result<(), Flaw> {
+        let digest = self.old.clone().finish();
+        match &self.genesis {
+            Some((records, _)) if *records != self.old_records => {
                 let found = self.old_records;
                 if let Some(part) = self.archived.iter().find(|part| part.chain == 0 && found == 0)
                 {
@@ -368,7 +374,7 @@ impl Checker {
                     "of the {records} records from before there were chains, {found} are here"
                 )))
             }
-            Some((_, sealed)) if sealed != digest => {
+            Some((_, sealed)) if *sealed != digest => {
                 Err(Flaw::of("a record from before there were chains was changed"))
             }
             None if self.old_records > 0 => Err(Flaw::of("records without a chain were inserted")),

@@ -189,8 +189,17 @@ async fn read_and_give(
 ) -> Result<Disclosed, Withheld> {
     for _ in 0..ATTEMPTS {
         let mut asked = asked.clone();
-        if !find_cursor(db, &allowed, &mut asked).await? {
+        let start = find_start(db, &allowed, &mut asked).await?;
+        if let Start::Unknown = start {
             refuse(db, &mut allowed, purpose.at, Withheld::NoSuchCursor).await?;
+            continue;
+        }
+        if let Start::Missing(username) = &start {
+            let subjects = by_name(db, &allowed, std::iter::once(username.as_str())).await?;
+            match record(db, &allowed, &subjects, None, purpose).await? {
+                Recorded::Durably(_) => return Err(Withheld::NoSuchCursor),
+                Recorded::Outdated => allowed = claim::renew(db, &allowed, purpose.at).await?,
+            }
             continue;
         }
         // Before the rows: what is recorded between counts as later.
@@ -202,9 +211,9 @@ async fn read_and_give(
         let mut snapshot = None;
         let subjects = if large {
             let tx = snapshot.insert(db.snapshot().await?);
-            names(db, tx, &allowed, &asked).await?
+            names(db, tx, &allowed, &asked, &start).await?
         } else {
-            by_name(db, &allowed, rows.usernames()).await?
+            by_name(db, &allowed, rows.usernames().chain(start.shown())).await?
         };
         let export = match record(db, &allowed, &subjects, None, purpose).await? {
             Recorded::Durably(export) => export,
@@ -282,11 +291,13 @@ async fn names(
     snapshot: &mut Tx,
     allowed: &Allowed<Read>,
     asked: &PayQuery,
+    start: &Start,
 ) -> Result<Subjects, StoreError> {
     if asked.after.is_some() {
         let mut names = Names::default();
         each_chunk(snapshot, allowed, asked, Part::Name, &mut names).await?;
-        return by_name(db, allowed, names.0.iter().map(String::as_str)).await;
+        let names = names.0.iter().map(String::as_str).chain(start.shown());
+        return by_name(db, allowed, names).await;
     }
     // Without a cursor the names are the same in any order.
     let asked = PayQuery { sort: Sort::Username, descending: false, ..asked.clone() };
@@ -304,6 +315,7 @@ async fn by_name(
 ) -> Result<Subjects, StoreError> {
     let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
+    names.dedup();
     let mut people = Collector::new(db, allowed.account().org.as_str());
     people.take(names.into_iter()).await?;
     people.finish().await
@@ -400,12 +412,12 @@ impl Sink for Totals<'_> {
     }
 }
 
-/// A person's pay with its history, as far as it was known at a time, if the caller may see it.
+/// A person's pay with its history, as far as it was known at a time or is now, if the caller may see it.
 pub async fn history(
     db: &Db,
     claim: Claim,
     username: &Username,
-    known_at: Timestamp,
+    known_at: Option<Timestamp>,
     purpose: &Purpose<'_>,
 ) -> Result<History, Withheld> {
     let mut allowed = claim.allowed();
@@ -418,8 +430,9 @@ pub async fn history(
             refuse(db, &mut allowed, purpose.at, Withheld::NoSuchPerson).await?;
             continue;
         };
-        let rates = rates::history(reader.access(), &account, known_at).await?;
+        // Before the rates: whoever names this version has seen all that it counts.
         let version = rates::count(reader.access(), &account).await?;
+        let rates = rates::history(reader.access(), &account, known_at).await?;
         drop(reader);
         let subjects = by_name(db, &allowed, std::iter::once(username.as_str())).await?;
         match record(db, &allowed, &subjects, None, purpose).await? {
@@ -446,29 +459,54 @@ async fn refuse(
     Ok(())
 }
 
+/// Where an answer begins.
+enum Start {
+    /// Where the question says by itself.
+    Told,
+    /// After the row of this person, which was looked for: what is given tells where it stands among
+    /// others.
+    Found(Username),
+    /// After a row of this person that is not there, which tells that there is none.
+    Missing(Username),
+    /// After the row of nobody whom the caller may see.
+    Unknown,
+}
+
+impl Start {
+    /// Of whom it shows something beyond the rows that are given.
+    fn shown(&self) -> Option<&str> {
+        match self {
+            Self::Found(username) | Self::Missing(username) => Some(username.as_str()),
+            Self::Told | Self::Unknown => None,
+        }
+    }
+}
+
 /// Finds by what the cursor's row sorts, where the cursor does not say so. A row that the caller
-/// may not see is no cursor: its place among the others would tell of it. Gives whether it is one.
-async fn find_cursor(
+/// may not see is no cursor: its place among the others would tell of it.
+async fn find_start(
     db: &Db,
     allowed: &Allowed<Read>,
     asked: &mut PayQuery,
-) -> Result<bool, Withheld> {
+) -> Result<Start, Withheld> {
     let (Some(key), Some(after)) = (asked.sort.key(), &asked.after) else {
-        return Ok(true);
+        return Ok(Start::Told);
     };
     if after.key.is_some() {
-        return Ok(true);
+        return Ok(Start::Told);
     }
     let username = after.username.clone();
     let mut reader = db.reader().await?;
     if people::find_reached(reader.access(), allowed, &username).await?.is_none() {
-        return Ok(false);
+        return Ok(Start::Unknown);
     }
     let account = Account::in_org(&allowed.account().org, &username);
     let found = rates::key_of(reader.access(), &account, asked, key).await?;
-    let is_found = found.is_some();
-    asked.after = Some(Cursor { username, key: found });
-    Ok(is_found)
+    if found.is_none() {
+        return Ok(Start::Missing(username));
+    }
+    asked.after = Some(Cursor { username: username.clone(), key: found });
+    Ok(Start::Found(username))
 }
 
 /// The rows of a page, or of an answer that is not limited; and whether they are too many to hold.

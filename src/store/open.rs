@@ -216,7 +216,7 @@ async fn open_postgres(url: &str) -> Result<Db, Fault> {
         .max_connections(LONG_READS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_release(|connection, _| Box::pin(silence::still_answers(connection)))
-        .connect_lazy_with(options.clone());
+        .connect_lazy_with(options.clone().options([("statement_timeout", silence::NO_TIMEOUT)]));
     let db = Db::Postgres { pool, snapshots, trail: Trail::start(Place::Postgres(options)) };
     begin_chain::begin(&db).await.map_err(Fault::of)?;
     Ok(db)

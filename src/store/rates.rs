@@ -397,16 +397,16 @@ struct RateColumns {
     recorded_at: i64,
 }
 
-/// All rates of a person as far as they were known at a time, by day and revision.
+/// All rates of a person, as far as they were known at a time or are now, by day and revision.
 pub(super) async fn history(
     access: Access<'_>,
     account: &Account,
-    known_at: Timestamp,
+    known_at: Option<Timestamp>,
 ) -> Result<Vec<Rate>, StoreError> {
     let rows: Vec<RateColumns> = on!(access, connection => sqlx::query_as(HISTORY)
         .bind(account.org.as_str())
         .bind(account.username.as_str())
-        .bind(known_at.as_millis())
+        .bind(known_at.map_or(i64::MAX, Timestamp::as_millis))
         .fetch_all(connection))?;
     let rate = |row: RateColumns| {
         Some(Rate {

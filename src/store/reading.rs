@@ -32,7 +32,8 @@ macro_rules! about {
               WHERE s.record_id < $2 \
                 AND s.record_id >= COALESCE((SELECT x.record_id FROM audit_subjects x \
                                               WHERE x.set_no = f.set_no AND x.record_id < $2 \
-                                              ORDER BY x.record_id DESC LIMIT 1 OFFSET $3), 0) \
+                                              ORDER BY x.record_id DESC LIMIT 1 OFFSET $3), \
+                                             -9223372036854775807) \
               ORDER BY s.record_id DESC LIMIT $3"
         )
     };

@@ -3,6 +3,7 @@
 //! Nothing on the wire tells that from a statement that takes long. But PostgreSQL ends every statement
 //! by itself (`statement_timeout`), so what has not answered a little after that will not. It is then
 //! an error like any other, and the connection is not used again. The recorder has a limit of its own.
+//! Long reads have none, since one statement gives all their rows; there each chunk is waited for.
 
 use std::future::Future;
 use std::io;
@@ -10,10 +11,13 @@ use std::time::Duration;
 
 use sqlx::{Connection, Error as SqlError, PgConnection};
 
-use super::StoreError;
+use super::{Access, StoreError};
 
 /// How long PostgreSQL may work on a statement, as it is told.
 pub(super) const STATEMENT_TIMEOUT: &str = "30s";
+/// The same for connections and transactions whose statements may take as long as they take.
+pub(super) const NO_TIMEOUT: &str = "0";
+const LET_TAKE_LONG: &str = "SET LOCAL statement_timeout = 0";
 /// How long its answer is waited for.
 const LONGEST: Duration = Duration::from_secs(33);
 /// How long a connection that is not needed any more may take to say that it can be used again.
@@ -45,6 +49,17 @@ pub(super) fn of_commit(error: SqlError) -> StoreError {
 /// server that goes away, and `statement_completion_unknown` (appendix A of PostgreSQL's manual).
 fn leaves_open(code: &str) -> bool {
     code.starts_with("08") || code.starts_with("57P") || code == "40003"
+}
+
+/// Lets the statements of a transaction take as long as they take.
+pub(super) async fn let_take_long(access: Access<'_>) -> Result<(), SqlError> {
+    match access {
+        Access::Sqlite(_) => {}
+        Access::Postgres(connection) => {
+            in_time(sqlx::query(LET_TAKE_LONG).execute(connection)).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn within<T>(

@@ -59,13 +59,20 @@ async fn every_statement_can_be_prepared_on_postgresql() {
     connection.execute("CREATE SCHEMA IF NOT EXISTS every_statement").await.unwrap();
     let separator = if base.contains('?') { '&' } else { '?' };
     let url = format!("{base}{separator}options[search_path]=every_statement");
-    let Db::Postgres { pool, .. } = Db::open(&Database::Postgres(Secret::new(url))).await.unwrap()
+    let Db::Postgres { pool, snapshots, .. } =
+        Db::open(&Database::Postgres(Secret::new(url))).await.unwrap()
     else {
         panic!("not PostgreSQL");
     };
     for (name, sql) in statements() {
         let prepared = pool.prepare(sqlx::SqlStr::from_static(sql)).await;
         assert!(prepared.is_ok(), "{name}: {}", prepared.unwrap_err());
+    }
+    // A long answer is one statement, for as long as its client takes.
+    for (pool, longest) in [(&pool, "30s"), (&snapshots, "0")] {
+        let told: String =
+            sqlx::query_scalar("SHOW statement_timeout").fetch_one(pool).await.unwrap();
+        assert_eq!(told, longest);
     }
 }
 

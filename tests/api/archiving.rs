@@ -8,7 +8,7 @@ use stipend::store::archive::Done;
 
 use crate::support::app::TestApp;
 use crate::support::database::is_postgres;
-use crate::tampering::{act, checkpoint, disarm, flaw, middle, origin, trail, verify};
+use crate::tampering::{act, checkpoint, disarm, flaw, middle, migrated, origin, trail, verify};
 
 pub(crate) async fn archive(app: &TestApp, before: Day, file: &Path) -> Option<Done> {
     proof::archive(act(app, &origin()), &app.auth().keys, before, file).await.unwrap()
@@ -225,4 +225,40 @@ async fn what_is_not_whole_is_not_archived_and_a_file_is_never_overwritten() {
     assert!(try_archive(today, &file).await.unwrap().contains(&format!("record {id}")));
     assert!(!file.exists());
     assert_eq!(app.database.number("SELECT COUNT(*) FROM audit_records").await, before);
+}
+
+#[tokio::test]
+async fn records_from_before_there_were_chains_are_read_and_archived() {
+    let app = migrated().await;
+    app.add_grant("twilio", "twilio", "audit", "org").await;
+    let caller = app.demo_user().await;
+    let told = caller.get("/pay/jdoe/readers").send().await.json();
+    assert_eq!(told["readers"].as_array().unwrap().len(), 2);
+    let file = app.database.folder.path().join("old.jsonl");
+    let day = stipend::clock::Day::parse("2026-01-01").unwrap();
+    let done = proof::archive(act(&app, &origin()), &app.auth().keys, day, &file).await;
+    assert_eq!(done.unwrap().unwrap().records, 4, "three, and the record that binds them");
+    let told = caller.get("/pay/jdoe/readers").send().await.json();
+    assert_eq!(told["readers"].as_array().unwrap().len(), 0);
+    assert_eq!(told["archived_before"], serde_json::json!("2026-01-01"));
+    let archived = Evidence { archives: vec![file], ..Evidence::default() };
+    assert!(verify(&app, &archived).await.is_ok());
+    flaw(&app, &Evidence::default(), "the archive is missing").await;
+}
+
+#[tokio::test]
+async fn what_was_changed_before_there_were_chains_is_not_archived() {
+    let app = migrated().await;
+    disarm(&app).await;
+    app.database.execute("UPDATE audit_records SET actor = 'eve' WHERE record_id = 1").await;
+    let file = app.database.folder.path().join("old.jsonl");
+    let day = stipend::clock::Day::parse("2026-01-01").unwrap();
+    let refused = proof::archive(act(&app, &origin()), &app.auth().keys, day, &file).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("a record from before there were chains was changed"), "{refused}");
+    assert!(!file.exists(), "nothing is left of it");
+    assert_eq!(
+        app.database.number("SELECT COUNT(*) FROM audit_records WHERE chain IS NULL").await,
+        3
+    );
 }

@@ -6,7 +6,7 @@ use stipend::service::proof::Evidence;
 use crate::archiving::{archive, two_days};
 use crate::support::app::TestApp;
 use crate::support::database::is_postgres;
-use crate::tampering::{TABLES, disarm, migrated, verify};
+use crate::tampering::{TABLES, disarm, flaw, migrated, trail, verify};
 
 /// The names and types of a table's columns.
 async fn columns(app: &TestApp, table: &str) -> Vec<(String, String)> {
@@ -146,5 +146,26 @@ async fn r82_the_end_of_a_chain_that_has_not_begun_cannot_be_changed_unseen() {
         app.database.execute("INSERT INTO audit_chains SELECT * FROM kept").await;
         app.database.execute("DROP TABLE kept").await;
         assert_eq!(verify(&app, &Evidence::default()).await, Ok(0));
+    }
+}
+
+#[tokio::test]
+async fn r82_a_look_that_was_renumbered_out_of_sight_is_found() {
+    for number in ["record_id - 1000", "9223372036854775807"] {
+        let app = trail().await;
+        disarm(&app).await;
+        // The last of its chain, so that the order stays.
+        let which = "(SELECT MAX(record_id) FROM audit_records WHERE action = 'read_history')";
+        let which = if number.contains('-') { "record_id".to_owned() } else { which.to_owned() };
+        let look = "SELECT record_id FROM audit_records WHERE chain = 2";
+        for table in ["audit_subjects", "audit_records"] {
+            let sql = format!(
+                "UPDATE {table} SET record_id = {number} \
+                  WHERE record_id = {which} AND record_id IN ({look})"
+            );
+            app.database.execute(&sql).await;
+        }
+        let found = flaw(&app, &Evidence::default(), number).await;
+        assert!(found.what.contains("no record is given such a number"), "{number}: {found}");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use stipend::routes::PUBLIC;
 
 use crate::jwt::assert_invalid_token;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{Answer, TestApp, row_before};
 use crate::support::openapi::Document;
 
 #[tokio::test]
@@ -179,10 +179,13 @@ async fn ask_in_every_form(
         if answer.field("Content-Encoding").is_some() && !PUBLIC.contains(&(Method::Get, pattern)) {
             faults.push(format!("{what}: what it gives cannot be seen"));
         }
-        let names = given_away(&String::from_utf8_lossy(&answer.body));
+        let mut names = given_away(&String::from_utf8_lossy(&answer.body));
         if names.is_empty() {
             continue;
         }
+        let before = row_before(&path);
+        names.extend(before.as_deref());
+        names.sort_unstable();
         seen.insert(format!("{method} {pattern}"));
         faults.extend(record_faults(app, &what, &answer, &names).await);
         if method != Method::Get {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::json;
 
-use crate::support::app::{Actor, Answer, TestApp};
+use crate::support::app::{Actor, Answer, TestApp, row_before};
 
 /// The names that people of both orgs may have, in the order of their bytes.
 const NAMES: [&str; 8] = ["a", "a.b", "a_b", "b-1", "b1", "c@x", "d", "e"];
@@ -381,8 +381,8 @@ async fn follow(
         assert_eq!(answer.status, 200, "{at}: {answer:?}");
         let page = answer.json().as_array().unwrap().clone();
         if pay {
-            let mut names: Vec<&str> =
-                page.iter().map(|row| row["username"].as_str().unwrap()).collect();
+            let name = |row: &serde_json::Value| row["username"].as_str().unwrap().to_owned();
+            let mut names: Vec<String> = page.iter().map(name).chain(row_before(&at)).collect();
             names.sort_unstable();
             assert_eq!(on_record(app, &answer).await, names, "{at}");
         }

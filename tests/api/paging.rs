@@ -241,3 +241,35 @@ async fn a_cursor_of_names_or_teams_places_only_rows_in_sight() {
         }
     }
 }
+
+/// By pay, the place of somebody's row tells of it, whose row it is: between whom it stands.
+#[tokio::test]
+async fn r81_where_an_answer_by_pay_begins_is_on_record_as_a_look_at_that_row() {
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    let last = "SELECT subjects FROM audit ORDER BY record_id DESC LIMIT 1";
+    for (query, status, rows, subjects) in [
+        ("sort=amount&after=jdoe&limit=1", 200, "mturner", r#"["jdoe","mturner"]"#),
+        ("sort=amount&after=jdoe", 200, "mturner", r#"["jdoe","mturner"]"#),
+        ("sort=-amount&after=jdoe", 200, "", r#"["jdoe"]"#),
+        ("sort=effective_from&after=jdoe&as_of=1999-01-01", 400, "", r#"["jdoe"]"#),
+        // By name it tells nothing that the question does not say.
+        ("after=jdoe", 200, "mturner", r#"["mturner"]"#),
+    ] {
+        let answer = caller.get(&format!("/bearer?{query}")).send().await;
+        assert_eq!(answer.status, status, "{query}");
+        if status == 200 {
+            assert_eq!(names(&answer).join(" "), rows, "{query}");
+        }
+        assert_eq!(app.database.texts(last).await, [subjects], "{query}");
+    }
+    let detail = "SELECT detail FROM audit WHERE action = 'list_pay' ORDER BY record_id";
+    let details = app.database.texts(detail).await;
+    let told = |detail: &str| {
+        let detail: serde_json::Value = serde_json::from_str(detail).unwrap();
+        detail["sort"].as_str().map(String::from)
+    };
+    let sorts: Vec<_> = details.iter().map(|detail| told(detail)).collect();
+    let expected = [Some("amount"), Some("amount"), Some("-amount"), Some("effective_from"), None];
+    assert_eq!(sorts, expected.map(|sort| sort.map(String::from)));
+}

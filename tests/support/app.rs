@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use rocket::Route;
 use rocket::figment::Figment;
 use rocket::http::{Header, Method};
@@ -463,4 +464,18 @@ impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
+}
+
+/// Whose row an answer begins after that is asked for in another order than by user name, unless the
+/// question says by what that row is sorted: the answer tells where it stands, so that it is seen too.
+pub fn row_before(path: &str) -> Option<String> {
+    let (_, query) = path.split_once('?')?;
+    let asked = |wanted: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(name, _)| *name == wanted)?;
+        Some(percent_decode_str(value).decode_utf8().unwrap().into_owned())
+    };
+    let sort = asked("sort")?;
+    let is_by_name = sort.trim_start_matches('-') == "username";
+    asked("after").filter(|after| !is_by_name && !after.contains(':'))
 }

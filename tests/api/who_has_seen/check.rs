@@ -260,7 +260,7 @@ impl<'a> World<'a> {
             }
             let mut told = json!({
                 "at": entry.at, "actor": entry.actor, "seen_as": what, "permission": "read",
-                "fields": entry.fields, "as_of": entry.as_of, "known_at": entry.known_at,
+                "fields": entry.fields, "sort": entry.sort, "as_of": entry.as_of, "known_at": entry.known_at,
                 "token": entry.token, "request_id": entry.request,
                 "grants": self.grants_told(entry, whom),
             });

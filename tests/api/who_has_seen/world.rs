@@ -8,7 +8,7 @@ use serde_json::Value;
 use stipend::clock::Clock;
 
 use crate::jwt::Jwt;
-use crate::support::app::{Actor, Answer, Ask, PASSWORD, TestApp};
+use crate::support::app::{Actor, Answer, Ask, PASSWORD, TestApp, row_before};
 
 pub(super) const ORGS: [&str; 2] = ["acme", "zeta"];
 /// Whom both orgs may have, in the order of their bytes. After `06c`, `byt` and `sr` a set of people
@@ -39,6 +39,7 @@ pub(super) struct Entry {
     pub names: BTreeSet<String>,
     pub request: String,
     pub fields: Vec<String>,
+    pub sort: Option<String>,
     pub as_of: Option<String>,
     pub known_at: Option<String>,
 }
@@ -264,6 +265,7 @@ impl<'a> World<'a> {
             names: BTreeSet::new(),
             request: request.to_owned(),
             fields: Vec::new(),
+            sort: None,
             as_of: None,
             known_at: None,
         }
@@ -399,11 +401,14 @@ impl<'a> World<'a> {
         entry.permission = Some("read");
         entry.grants = self.by(caller, "read").filter(|_| grants_are_known);
         entry.names = names;
+        entry.names.extend(row_before(path).filter(|_| route == "/bearer"));
         // As the server writes moments, with milliseconds.
         entry.known_at = asked("known_at").map(|at| at.replace(":00Z", ":00.000Z"));
         if route == "/bearer" {
             let fields = asked("fields").unwrap_or("username,salary".to_owned());
             entry.fields = fields.split(',').map(String::from).collect();
+            let by_pay = |sort: String| sort.replace("salary", "amount");
+            entry.sort = asked("sort").map(by_pay).filter(|sort| !sort.ends_with("username"));
         }
         if action != "read_history" {
             entry.as_of = asked("as_of").or(Some(self.today()));
