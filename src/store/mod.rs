@@ -3,7 +3,9 @@
 //! One text serves both databases: every statement is a constant with `$n` parameters, and a test
 //! prepares each on both. What differs by database is here and in `open`: how a connection is
 //! made, and how a writer begins. The caller owns the transaction: functions take an [`Access`],
-//! never the pool. The one exception is [`disclosure`], which must see its own commit.
+//! never the [`Db`]. Five modules do take it: [`disclosure`] and [`reading`], which give nothing before
+//! its record is durable; `claim`, which looks into memory first; `sets`, where the people of a read
+//! are added before the record that names them; and `begin_chain`, once, when a database is opened.
 
 pub mod archive;
 pub mod audit;
@@ -108,8 +110,9 @@ impl Db {
         })
     }
 
-    /// Begins a transaction that may write. Every change begins here: on SQLite it takes the
-    /// write lock at once, since a reader that turns writer can only fail.
+    /// Begins a transaction that may write. Every change that has a record begins here. What else
+    /// writes: statements that are transactions of their own ([`Db::writer`]), and the recorder of
+    /// reads. On SQLite it takes the write lock at once, since a reader that turns writer can only fail.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, turns, .. } => {

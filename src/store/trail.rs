@@ -1,5 +1,7 @@
-//! What a process keeps in memory to put reads on record quickly. Nothing of it is believed: see
-//! [`super::proof`].
+//! What a process keeps in memory to put reads on record quickly. Sessions and answers are not
+//! believed, but proven by the record: see [`super::proof`]. The numbers of sets are, without asking
+//! again: while a process runs, no set is ever changed or removed, as its triggers see to. So
+//! whoever puts an older database in its place restarts every process.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
