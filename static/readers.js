@@ -15,6 +15,7 @@ const SEEN = {
   history: "saw its history",
   sum: "saw it in a sum",
   export: "exported it to a file",
+  import: "compared it with a file",
 };
 
 let myself = "";

@@ -255,7 +255,8 @@ pub struct LookBody {
     at: String,
     /// Who looked: a user name, or `operator` for the command line.
     actor: String,
-    /// What they were shown: `list`, `history`, `sum` or `export`.
+    /// What they were shown: `list`, `history`, `sum` or `export`; or `import`, how many of the rates in
+    /// their file are recorded already.
     seen_as: &'static str,
     #[schema(value_type = Option<PermissionName>, required)]
     permission: Option<String>,
@@ -300,6 +301,7 @@ impl LookBody {
                 "list_pay" => "list",
                 "export_pay" => "export",
                 "sum_pay" => "sum",
+                "import_pay" => "import",
                 _ => "history",
             },
             actor: record.actor,

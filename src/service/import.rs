@@ -85,8 +85,10 @@ pub async fn import(
         progress(done, lines);
     }
     let all = u64::try_from(lines).unwrap_or(u64::MAX);
-    let reads_all = allowed.principal().allow::<Read>(now.day());
-    if !reads_all.is_ok_and(|reads| reads.visibility().whole_org()) {
+    let reads = allowed.principal().allow::<Read>(now.day());
+    // Who is told how many rates are recorded already can find out anybody's by guessing.
+    let is_told = reads.is_ok_and(|reads| reads.visibility().whole_org());
+    if !is_told {
         recorded = all;
     }
     let unchanged = all.saturating_sub(recorded);
@@ -95,7 +97,9 @@ pub async fn import(
         tx = act.db.begin().await?;
     }
     let mut record = Record::by(&allowed, Action::ImportPay, now, act.origin);
-    let detail = json!({ "recorded": recorded, "unchanged": unchanged, "dry_run": dry_run });
+    let detail = json!({
+        "recorded": recorded, "unchanged": unchanged, "dry_run": dry_run, "compared": is_told,
+    });
     record.detail = members(detail);
     record.subjects = subjects;
     audit::append(tx.access(), &record).await?;

@@ -86,9 +86,18 @@ pub const NAMED: usize = 100;
 /// How often a page is read again because grants changed meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// The actions by which somebody's pay is seen.
+/// The actions by which somebody's pay is always seen.
 const LOOKS: [Action; 4] =
     [Action::ListPay, Action::ExportPay, Action::SumPay, Action::ReadHistory];
+
+/// Whether somebody's pay is seen by what a record is of: also by an import whose file was compared, for
+/// whoever sent it, with what is recorded.
+fn is_look(record: &Stored) -> bool {
+    let is_told = |detail: Map<String, Value>| detail.get("compared") == Some(&Value::Bool(true));
+    LOOKS.iter().any(|look| look.name() == record.action)
+        || record.action == Action::ImportPay.name()
+            && serde_json::from_str(&record.detail).is_ok_and(is_told)
+}
 
 /// Which records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -306,7 +315,6 @@ async fn find_looks(
         let Some(last) = numbers.last() else { break };
         after = *last;
         let found = of_list(access.reborrow(), account.org.as_str(), &asked, &numbers).await?;
-        let is_look = |record: &Stored| LOOKS.iter().any(|look| look.name() == record.action);
         records.extend(found.into_iter().filter(is_look));
     }
     let next = (records.len() > limit).then(|| records.get(limit - 1).map(|r| r.record_id));

@@ -31,11 +31,13 @@ const MOMENTS: [&str; 4] = [
     "2026-03-11T12:00:00.000Z",
     "2026-03-12T12:00:00.000Z",
 ];
-const LOOKS: [(&str, &str); 4] = [
+const LOOKS: [(&str, &str); 5] = [
     ("list_pay", "list"),
     ("export_pay", "export"),
     ("sum_pay", "sum"),
     ("read_history", "history"),
+    // By root, who reads the whole org.
+    ("import_pay", "import"),
 ];
 /// How many of those whom a record is about are named.
 const NAMED: usize = 100;
@@ -259,7 +261,7 @@ impl<'a> World<'a> {
                 return None;
             }
             let mut told = json!({
-                "at": entry.at, "actor": entry.actor, "seen_as": what, "permission": "read",
+                "at": entry.at, "actor": entry.actor, "seen_as": what, "permission": entry.permission,
                 "fields": entry.fields, "sort": entry.sort, "as_of": entry.as_of, "known_at": entry.known_at,
                 "token": entry.token, "request_id": entry.request,
                 "grants": self.grants_told(entry, whom),
