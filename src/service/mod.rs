@@ -30,8 +30,8 @@ use crate::config::Secret;
 use crate::domain::Username;
 use crate::entropy::EntropyError;
 use crate::policy::{Allowed, Denied, MoreThanHeld, Right};
-use crate::store::audit::{self as trail, Action, Origin, Record};
-use crate::store::{Db, StoreError, Tx, sessions as stored};
+use crate::store::audit::{Action, Origin, Record};
+use crate::store::{self, Db, StoreError, Tx};
 
 /// What every act needs beside its proof.
 #[derive(Clone, Copy)]
@@ -183,7 +183,8 @@ impl Act<'_> {
             return Ok(allowed.renew(allowed.principal().standing().clone())?);
         };
         let live =
-            stored::find_live(tx.access(), allowed.account(), session_id, self.now()).await?;
+            store::sessions::find_live(tx.access(), allowed.account(), session_id, self.now())
+                .await?;
         Ok(allowed.renew(live.ok_or(Refused::SessionEnded)?.standing)?)
     }
 
@@ -201,7 +202,7 @@ impl Act<'_> {
             detail,
             ..Record::by(allowed, action, self.now(), self.origin)
         };
-        trail::append(tx.access(), &record).await
+        store::audit::append(tx.access(), &record).await
     }
 }
 

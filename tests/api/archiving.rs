@@ -262,3 +262,17 @@ async fn what_was_changed_before_there_were_chains_is_not_archived() {
         3
     );
 }
+
+/// A clock that went back can leave one that is younger than what bound it.
+#[tokio::test]
+async fn records_from_before_there_were_chains_and_what_binds_them_wait_for_each_other() {
+    let app = migrated().await;
+    disarm(&app).await;
+    let later = Day::parse("2026-02-01").unwrap().start().as_millis();
+    app.database
+        .execute(&format!("UPDATE audit_records SET at = {later} WHERE record_id = 1"))
+        .await;
+    let file = app.database.folder.path().join("old.jsonl");
+    let day = Day::parse("2026-01-01").unwrap();
+    assert!(archive(&app, day, &file).await.is_none(), "none of them went");
+}
