@@ -189,19 +189,24 @@ async fn read_and_give(
 ) -> Result<Disclosed, Withheld> {
     for _ in 0..ATTEMPTS {
         let mut asked = asked.clone();
-        let start = find_start(db, &allowed, &mut asked).await?;
-        if let Start::Unknown = start {
-            refuse(db, &mut allowed, purpose.at, Withheld::NoSuchCursor).await?;
-            continue;
-        }
-        if let Start::Missing(username) = &start {
-            let subjects = by_name(db, &allowed, std::iter::once(username.as_str())).await?;
-            match record(db, &allowed, &subjects, None, purpose).await? {
-                Recorded::Durably(_) => return Err(Withheld::NoSuchCursor),
-                Recorded::Outdated => allowed = claim::renew(db, &allowed, purpose.at).await?,
+        // Of whom the answer shows something beyond its rows.
+        let shown = match find_start(db, &allowed, &mut asked).await? {
+            Start::Told => None,
+            Start::Found(username) => Some(username),
+            Start::Missing(username) => {
+                let subjects = by_name(db, &allowed, std::iter::once(username.as_str())).await?;
+                match record(db, &allowed, &subjects, None, purpose).await? {
+                    Recorded::Durably(_) => return Err(Withheld::NoSuchCursor),
+                    Recorded::Outdated => allowed = claim::renew(db, &allowed, purpose.at).await?,
+                }
+                continue;
             }
-            continue;
-        }
+            Start::Unknown => {
+                refuse(db, &mut allowed, purpose.at, Withheld::NoSuchCursor).await?;
+                continue;
+            }
+        };
+        let shown = shown.as_ref().map(Username::as_str);
         // Before the rows: what is recorded between counts as later.
         let pay_version = match &key {
             Some(key) => pay_version(db, &key.org).await?,
@@ -211,9 +216,9 @@ async fn read_and_give(
         let mut snapshot = None;
         let subjects = if large {
             let tx = snapshot.insert(db.snapshot().await?);
-            names(db, tx, &allowed, &asked, &start).await?
+            names(db, tx, &allowed, &asked, shown).await?
         } else {
-            by_name(db, &allowed, rows.usernames().chain(start.shown())).await?
+            by_name(db, &allowed, rows.usernames().chain(shown)).await?
         };
         let export = match record(db, &allowed, &subjects, None, purpose).await? {
             Recorded::Durably(export) => export,
@@ -291,12 +296,12 @@ async fn names(
     snapshot: &mut Tx,
     allowed: &Allowed<Read>,
     asked: &PayQuery,
-    start: &Start,
+    shown: Option<&str>,
 ) -> Result<Subjects, StoreError> {
     if asked.after.is_some() {
         let mut names = Names::default();
         each_chunk(snapshot, allowed, asked, Part::Name, &mut names).await?;
-        let names = names.0.iter().map(String::as_str).chain(start.shown());
+        let names = names.0.iter().map(String::as_str).chain(shown);
         return by_name(db, allowed, names).await;
     }
     // Without a cursor the names are the same in any order.
@@ -470,16 +475,6 @@ enum Start {
     Missing(Username),
     /// After the row of nobody whom the caller may see.
     Unknown,
-}
-
-impl Start {
-    /// Of whom it shows something beyond the rows that are given.
-    fn shown(&self) -> Option<&str> {
-        match self {
-            Self::Found(username) | Self::Missing(username) => Some(username.as_str()),
-            Self::Told | Self::Unknown => None,
-        }
-    }
 }
 
 /// Finds by what the cursor's row sorts, where the cursor does not say so. A row that the caller

@@ -227,6 +227,7 @@ async fn what_is_not_whole_is_not_archived_and_a_file_is_never_overwritten() {
     assert_eq!(app.database.number("SELECT COUNT(*) FROM audit_records").await, before);
 }
 
+/// They are told to whom they are about, and go to an archive together.
 #[tokio::test]
 async fn records_from_before_there_were_chains_are_read_and_archived() {
     let app = migrated().await;
@@ -235,9 +236,9 @@ async fn records_from_before_there_were_chains_are_read_and_archived() {
     let told = caller.get("/pay/jdoe/readers").send().await.json();
     assert_eq!(told["readers"].as_array().unwrap().len(), 2);
     let file = app.database.folder.path().join("old.jsonl");
-    let day = stipend::clock::Day::parse("2026-01-01").unwrap();
-    let done = proof::archive(act(&app, &origin()), &app.auth().keys, day, &file).await;
-    assert_eq!(done.unwrap().unwrap().records, 4, "three, and the record that binds them");
+    let day = Day::parse("2026-01-01").unwrap();
+    let done = archive(&app, day, &file).await.unwrap();
+    assert_eq!(done.records, 4, "three, and the record that binds them");
     let told = caller.get("/pay/jdoe/readers").send().await.json();
     assert_eq!(told["readers"].as_array().unwrap().len(), 0);
     assert_eq!(told["archived_before"], serde_json::json!("2026-01-01"));
@@ -252,7 +253,7 @@ async fn what_was_changed_before_there_were_chains_is_not_archived() {
     disarm(&app).await;
     app.database.execute("UPDATE audit_records SET actor = 'eve' WHERE record_id = 1").await;
     let file = app.database.folder.path().join("old.jsonl");
-    let day = stipend::clock::Day::parse("2026-01-01").unwrap();
+    let day = Day::parse("2026-01-01").unwrap();
     let refused = proof::archive(act(&app, &origin()), &app.auth().keys, day, &file).await;
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("a record from before there were chains was changed"), "{refused}");

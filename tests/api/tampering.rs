@@ -547,8 +547,6 @@ async fn r82_records_from_before_there_were_chains_are_verified_too() {
     flaw(&app, &Evidence::default(), "an old record that is gone").await;
 }
 
-/// They are told to whom they are about, and go to an archive together.
-
 #[tokio::test]
 async fn a_kept_checkpoint_is_only_worth_what_was_signed() {
     let app = trail().await;

@@ -466,16 +466,18 @@ impl Answer {
     }
 }
 
+/// A parameter of a path.
+pub fn parameter(path: &str, wanted: &str) -> Option<String> {
+    let (_, query) = path.split_once('?')?;
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(name, _)| *name == wanted)?;
+    Some(percent_decode_str(value).decode_utf8().unwrap().into_owned())
+}
+
 /// Whose row an answer begins after that is asked for in another order than by user name, unless the
 /// question says by what that row is sorted: the answer tells where it stands, so that it is seen too.
 pub fn row_before(path: &str) -> Option<String> {
-    let (_, query) = path.split_once('?')?;
-    let asked = |wanted: &str| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.find(|(name, _)| *name == wanted)?;
-        Some(percent_decode_str(value).decode_utf8().unwrap().into_owned())
-    };
-    let sort = asked("sort")?;
+    let sort = parameter(path, "sort")?;
     let is_by_name = sort.trim_start_matches('-') == "username";
-    asked("after").filter(|after| !is_by_name && !after.contains(':'))
+    parameter(path, "after").filter(|after| !is_by_name && !after.contains(':'))
 }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use stipend::clock::Clock;
 
 use crate::jwt::Jwt;
-use crate::support::app::{Actor, Answer, Ask, PASSWORD, TestApp, row_before};
+use crate::support::app::{Actor, Answer, Ask, PASSWORD, TestApp, parameter, row_before};
 
 pub(super) const ORGS: [&str; 2] = ["acme", "zeta"];
 /// Whom both orgs may have, in the order of their bytes. After `06c`, `byt` and `sr` a set of people
@@ -385,18 +384,14 @@ impl<'a> World<'a> {
             return;
         }
         let is_csv = answer.field("Content-Type").unwrap().starts_with("text/csv");
-        let (route, query) = path.split_once('?').unwrap_or((path, ""));
+        let (route, _) = path.split_once('?').unwrap_or((path, ""));
         let action = match route {
             "/bearer" if is_csv => "export_pay",
             "/bearer" => "list_pay",
             "/pay" => "sum_pay",
             _ => "read_history",
         };
-        let asked = |wanted: &str| {
-            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            let (_, value) = pairs.find(|(name, _)| *name == wanted)?;
-            Some(percent_decode_str(value).decode_utf8().unwrap().into_owned())
-        };
+        let asked = |wanted: &str| parameter(path, wanted);
         let mut entry = self.entry_by(caller, action, answer);
         entry.permission = Some("read");
         entry.grants = self.by(caller, "read").filter(|_| grants_are_known);
