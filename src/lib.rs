@@ -14,7 +14,8 @@
 //! - [`policy`]: who may do what. Pure; the only maker of [`policy::Allowed`].
 //! - [`domain`]: names, grants, money: values that are valid once they exist.
 //!
-//! Beside them, and knowing none of them: [`config`], [`clock`], [`entropy`], [`json`].
+//! Beside them, and knowing none of them: [`config`], [`clock`], [`entropy`], [`files`],
+//! [`json`].
 //!
 //! Two rules hold it together. A function that touches pay takes an `Allowed`, so that nothing
 //! unchecked can call it. And all pay leaves through [`store::disclosure`], which gives rows only
@@ -28,6 +29,7 @@ pub mod domain;
 pub mod entropy;
 pub mod error;
 pub mod fairings;
+pub mod files;
 pub mod json;
 pub mod policy;
 pub mod routes;

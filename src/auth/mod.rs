@@ -199,9 +199,10 @@ impl Auth {
     /// housekeeping.
     pub async fn open(config: &Config, ports: Ports) -> Result<Self, StartError> {
         let default_org = default_org(config)?;
-        let root = Root::read(&config.key)?;
+        // A key that cannot be used is told before there is a database.
+        Root::read(&config.key)?;
         let db = Db::open(&config.database).await?;
-        let sealer = sealing::open(&db, &config.key, root, &ports, Asking::Server).await?;
+        let sealer = sealing::open(&db, &config.key, &ports, Asking::Server).await?;
         let keys = Arc::new(Keys::new(sealer.clone()));
         keys.read(&db, ports.clock.now()).await?;
         let gate = Gate::start(config.passwords)?;

@@ -15,6 +15,7 @@ use super::seal::Sealer;
 use crate::config::{KeySource, Secret};
 use crate::domain::KeyAlgorithm;
 use crate::entropy::{Entropy, EntropyError};
+use crate::files;
 
 /// An HS256 key is at least as long as its hash (RFC 7518 section 3.2).
 const LEAST_BYTES: usize = 32;
@@ -169,7 +170,11 @@ fn generate(path: &Path, entropy: &dyn Entropy) -> Result<Option<Secret<String>>
     let linked = std::fs::hard_link(&draft, path);
     std::fs::remove_file(&draft).map_err(cannot)?;
     match linked {
-        Ok(()) => Ok(Some(text)),
+        Ok(()) => {
+            // Nothing may be sealed under it before it is durable.
+            files::sync_folder_of(path).map_err(cannot)?;
+            Ok(Some(text))
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(cannot(error)),
     }

@@ -31,17 +31,19 @@ pub enum Asking {
     Command,
 }
 
-/// The sealer of a database, which begins with the first that asks.
+/// The sealer of a database, which begins with the first that asks, by the configured key, which is
+/// made where it is the default file and not there yet. A weak key is refused.
 pub async fn open(
     db: &Db,
     source: &KeySource,
-    mut given: Option<Root>,
     ports: &Ports,
     asking: Asking,
 ) -> Result<Arc<Sealer>, StartError> {
     loop {
+        // The database before the key: whoever begins the ring has written the key before, so that
+        // of many first starts at once none finds a ring whose key it has looked for too early.
         let found = store::find_sealing(db.reader().await?.access()).await?;
-        match (found, given) {
+        match (found, Root::read(source)?) {
             (Some(sealing), Some(root)) if sealing.root == root.kid() => {
                 return Ok(Arc::new(sealer_of(&sealing, &root)?));
             }
@@ -52,15 +54,12 @@ pub async fn open(
                 return take_over(db, source, &sealing, &root, ports).await;
             }
             (Some(sealing), None) => return Err(missing(source, &sealing).into()),
-            (None, Some(root)) => {
+            (None, _) => {
+                let root = Root::read_or_generate(source, ports.entropy.as_ref())?;
                 if let Some(sealer) = begin(db, &root, ports).await? {
                     return Ok(Arc::new(sealer));
                 }
                 // Another process was first.
-                given = Some(root);
-            }
-            (None, None) => {
-                given = Some(Root::read_or_generate(source, ports.entropy.as_ref())?);
             }
         }
     }

@@ -55,8 +55,7 @@ impl Operator<'_> {
     /// What seals the database's secrets. The configured key must be the one that the servers use.
     pub(super) async fn sealer(&self) -> Result<Arc<Sealer>, Failure> {
         let (db, ports) = (self.act.db, self.act.ports);
-        let root = Root::read(self.key).map_err(StartError::from)?;
-        Ok(sealing::open(db, self.key, root, ports, Asking::Command).await?)
+        Ok(sealing::open(db, self.key, ports, Asking::Command).await?)
     }
 
     /// The keys that the servers sign with.

@@ -15,6 +15,7 @@ use crate::auth::checkpoint::{self, ChainEnd, Kind, NotSigned};
 use crate::auth::keys::CheckpointKey;
 use crate::auth::trusted::TrustedKeys;
 use crate::clock::{Day, Timestamp};
+use crate::files;
 use crate::store::StoreError;
 use crate::store::archive::Range;
 use crate::store::chain::{Hash, hash_of_set, hex};
@@ -154,11 +155,7 @@ impl Writer {
             .open(path)
             .and_then(|_| std::fs::rename(&self.part, path))
             .map_err(failed(path, "written"))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        // The name is durable only when the folder is.
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(failed(folder, "written"))
+        files::sync_folder_of(path).map_err(failed(path, "written"))
     }
 }
 

@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["store"],
     &["policy"],
     &["domain"],
-    &["config", "clock", "entropy", "json"],
+    &["config", "clock", "entropy", "files", "json"],
 ];
 
 fn files(folder: &str) -> Vec<(PathBuf, String)> {

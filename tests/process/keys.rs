@@ -347,14 +347,14 @@ async fn many_first_starts_at_once_begin_one_ring() {
             .unwrap()
     };
     let outputs: Vec<_> = thread::scope(|scope| {
-        let starts: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+        let starts: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
     for output in &outputs {
         assert!(output.status.success(), "{}", said(output));
     }
     assert_eq!(database.number("SELECT COUNT(*) FROM sealing").await, 1);
-    assert_eq!(database.number("SELECT COUNT(*) FROM keys").await, 6);
+    assert_eq!(database.number("SELECT COUNT(*) FROM keys").await, 10);
     let server = Server::start_on(database, &[]);
     assert_eq!(server.read_pay(&server.log_in()).status, 200);
 }

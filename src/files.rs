@@ -1,0 +1,12 @@
+//! What files need beyond the standard library.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Makes a file's name durable: a file that was created, linked or renamed is found again after a
+/// loss of power only when its folder is synced too.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
