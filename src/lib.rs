@@ -15,7 +15,7 @@
 //! - [`domain`]: names, grants, money: values that are valid once they exist.
 //!
 //! Beside them, and knowing none of them: [`config`], [`clock`], [`entropy`], [`files`],
-//! [`json`].
+//! [`json`], [`memory`].
 //!
 //! Two rules hold it together. A function that touches pay takes an `Allowed`, so that nothing
 //! unchecked can call it. And all pay leaves through [`store::disclosure`], which gives rows only
@@ -31,6 +31,7 @@ pub mod error;
 pub mod fairings;
 pub mod files;
 pub mod json;
+pub mod memory;
 pub mod policy;
 pub mod routes;
 pub mod service;

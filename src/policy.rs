@@ -298,6 +298,11 @@ impl Principal {
         if self.standing.limits.is_machine { Err(NotInPerson) } else { Ok(InPerson(self)) }
     }
 
+    /// The permissions that their token names.
+    pub fn perms(&self) -> &[String] {
+        &self.perms
+    }
+
     /// The same caller as the database says now, narrowed by the same token.
     pub fn renew(&self, standing: Standing) -> Self {
         Self::with(self.account.clone(), self.session_id.clone(), self.perms.clone(), standing)

@@ -27,7 +27,7 @@ use std::time::Duration;
 use housekeeping::House;
 use sealing::Asking;
 use throttle::Attempt;
-use token::{InvalidToken, Verified};
+use token::{InvalidToken, Seen, Verified};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, Secret, Tokens};
@@ -78,6 +78,7 @@ pub struct Auth {
     pub throttle: Throttle,
     /// When sessions were used, as far as that is not in the database yet.
     pub last_used: Arc<LastUsed>,
+    seen: Seen,
     tokens: Tokens,
     demo: bool,
     default_org: OrgName,
@@ -227,6 +228,7 @@ impl Auth {
             keys,
             housekeeping,
             last_used,
+            seen: Seen::default(),
             tokens,
             demo,
             default_org,
@@ -290,7 +292,10 @@ impl Auth {
         sessions::open(tx.access(), &session).await?;
         self.throttle.succeeded(tx.access(), &attempt, &account, now).await?;
         let mut record = Record::of(&account, Some(&session_id), Action::LogIn, now, origin);
-        record.detail.extend(proof.name().map(|name| ("second_factor".to_owned(), name.into())));
+        record
+            .detail
+            .to_mut()
+            .extend(proof.name().map(|name| ("second_factor".to_owned(), name.into())));
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
         attempt.forget();
@@ -444,12 +449,16 @@ impl Auth {
 
     /// What a token says, by the keys in memory; they are read again for one that another node may
     /// have added just now.
-    async fn verify_token(&self, token: &str, now: Timestamp) -> Result<Verified, IdentifyError> {
+    async fn verify_token(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Verified>, IdentifyError> {
         let ring = self.keys.ring();
-        let verified = match token::verify(&ring, &self.tokens, token, now) {
+        let verified = match self.seen.verify(&ring, &self.tokens, token, now) {
             Err(InvalidToken::UnknownKey) => {
                 let ring = Box::pin(self.keys.read_since(&ring, &self.db, now)).await?;
-                token::verify(&ring, &self.tokens, token, now)
+                self.seen.verify(&ring, &self.tokens, token, now)
             }
             verified => verified,
         };
@@ -462,38 +471,38 @@ impl Auth {
         let verified = self.verify_token(token, now).await?;
         self.gate.give_way();
         let mut reader = self.db.reader().await?;
-        let session =
-            sessions::find_live(reader.access(), &verified.account, &verified.session_id, now)
-                .await?
-                .filter(|session| self.accepts(session, verified.lifetime, &verified.kid))
-                .ok_or(IdentifyError::InvalidToken)?;
-        let (account, session_id) = (verified.account, verified.session_id);
-        self.last_used.note(&account.org, &session_id, now);
-        Ok(Principal::new(account, session_id, verified.perms, session.standing))
+        let Bearer { account, session_id, perms } = &verified.bearer;
+        let session = sessions::find_live(reader.access(), account, session_id, now)
+            .await?
+            .filter(|session| self.accepts(session, &verified))
+            .ok_or(IdentifyError::InvalidToken)?;
+        self.last_used.note(&account.org, session_id, now);
+        let (account, session_id) = (account.clone(), session_id.clone());
+        Ok(Principal::new(account, session_id, perms.clone(), session.standing))
     }
 
     /// Who bears this token, for a read of pay: what they may see may come from memory, and is proven
     /// by the record of the read.
     pub async fn claim(&self, token: &str) -> Result<Claim, ClaimError> {
         let now = self.ports.clock.now();
-        let Verified { account, session_id, perms, lifetime, kid } =
-            self.verify_token(token, now).await?;
+        let verified = self.verify_token(token, now).await?;
         self.gate.give_way();
-        let bearer = Bearer { account, session_id, perms };
-        let accepts = |session: &LiveSession| self.accepts(session, lifetime, &kid);
-        let claim = Claim::of(&self.db, bearer, now, accepts).await.map_err(IdentifyError::from)?;
+        let accepts = |session: &LiveSession| self.accepts(session, &verified);
+        let claim = Claim::of(&self.db, &verified.bearer, now, accepts)
+            .await
+            .map_err(IdentifyError::from)?;
         let claim = claim.ok_or(IdentifyError::InvalidToken)??;
         claim.session_id().inspect(|id| self.last_used.note(&claim.account().org, id, now));
         Ok(claim)
     }
 
     /// Whether a token may be one of that session, whatever the session's user may do.
-    fn accepts(&self, session: &LiveSession, lifetime: Duration, kid: &str) -> bool {
+    fn accepts(&self, session: &LiveSession, token: &Verified) -> bool {
         (self.demo || !session.is_demo)
             // A token cannot outlive what its session was opened for, whatever it says of itself.
-            && lifetime <= session.lifetime
+            && token.lifetime <= session.lifetime
             // Nor can another key sign for it than the one that it was opened under.
-            && session.kid.as_ref().is_none_or(|opener| opener == kid)
+            && session.kid.as_ref().is_none_or(|opener| *opener == token.kid)
     }
 
     /// Ends the caller's session, on record.

@@ -3,6 +3,7 @@
 //! The configured key seals one secret, and that seals all others. So a change of the configured
 //! key is a change of one row, and whoever holds the old one can make it without losing anything.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -335,8 +336,10 @@ pub async fn record_everywhere(
 ) -> Result<(), StoreError> {
     for org in orgs::list(access.reborrow()).await? {
         let org = OrgName::parse(&org.org).map_err(|_| StoreError::Impossible("orgs"))?;
-        let record =
-            Record { detail: detail(&org), ..Record::new(&org, OPERATOR, action, at, origin) };
+        let record = Record {
+            detail: Cow::Owned(detail(&org)),
+            ..Record::new(&org, OPERATOR, action, at, origin)
+        };
         audit::append(access.reborrow(), &record).await?;
     }
     Ok(())

@@ -2,11 +2,16 @@
 //!
 //! `jsonwebtoken` signs and verifies; the decoding around it is stricter than its own, which
 //! accepts duplicate names and counts an ill-typed `iss` or `aud` as absent.
+//!
+//! A script sends the same token with every request. That it is genuine does not change as long as
+//! its key is in the ring, so it is found out once; the times are looked at each time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -15,11 +20,15 @@ use crate::clock::Timestamp;
 use crate::config::Tokens;
 use crate::domain::{Account, OrgName, Username};
 use crate::json;
+use crate::memory::Bounded;
+use crate::store::Bearer;
 
 /// How far another clock may be from this one, in seconds.
 const LEEWAY: f64 = 5.0;
 /// A token longer than this is refused unread.
 const LONGEST: usize = 8 * 1024;
+/// How many genuine tokens are remembered.
+const REMEMBERED: usize = 10_000;
 
 /// What a token says, in the contract's order. Anything may follow `exp`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,13 +56,67 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<N
 /// What a verified token says: who, in which session, narrowed to which permissions.
 #[derive(Debug)]
 pub(super) struct Verified {
-    pub(super) account: Account,
-    pub(super) session_id: String,
+    pub(super) bearer: Bearer,
     /// The key that signed it.
     pub(super) kid: String,
-    pub(super) perms: Vec<String>,
     /// From `iat` to `exp`.
     pub(super) lifetime: Duration,
+}
+
+/// A token whose form, signature and issuer are right, whatever time it is.
+struct Genuine {
+    key: Arc<Key>,
+    verified: Arc<Verified>,
+    /// In seconds since 1970: the later of `iat` and `nbf`, and `exp`.
+    begins: f64,
+    expires: f64,
+}
+
+impl Genuine {
+    /// What it says, if it counts at this time.
+    fn at(&self, now: Timestamp) -> Result<Arc<Verified>, InvalidToken> {
+        let now = seconds(&now.as_secs().into())?;
+        if self.begins > now + LEEWAY || self.expires <= now - LEEWAY {
+            return Err(InvalidToken::Refused);
+        }
+        Ok(Arc::clone(&self.verified))
+    }
+}
+
+/// The genuine tokens that were seen before, by the SHA-256 of their text: of the text itself nothing
+/// is kept.
+pub(super) struct Seen(Bounded<[u8; 32], Arc<Genuine>>);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self(Bounded::new(REMEMBERED))
+    }
+}
+
+impl Seen {
+    /// What a token says that is genuine and counts now. Whether its session still lives is for the
+    /// database. One that was seen counts only while the very key that it was verified by is in the
+    /// ring.
+    pub(super) fn verify(
+        &self,
+        ring: &Ring,
+        settings: &Tokens,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Verified>, InvalidToken> {
+        let name = <[u8; 32]>::try_from(digest(&SHA256, token.as_bytes()).as_ref());
+        let name = name.map_err(|_| InvalidToken::Refused)?;
+        let seen = self.0.find(&name).filter(|seen| {
+            ring.find(&seen.verified.kid).is_some_and(|key| Arc::ptr_eq(key, &seen.key))
+        });
+        if let Some(seen) = seen {
+            return seen.at(now);
+        }
+        let genuine = read(ring, settings, token)?;
+        let verified = genuine.at(now)?;
+        self.0.keep(name, Arc::new(genuine), 1);
+        Ok(verified)
+    }
 }
 
 /// The token is not one of ours, or not any more. Never says why.
@@ -94,14 +157,8 @@ pub(super) fn issue(
     jsonwebtoken::encode(&header, &claims, key.encoding())
 }
 
-/// Verifies a token: its form, its signature by the key that it names, and what it says. Whether
-/// its session still lives is for the database.
-pub(super) fn verify(
-    ring: &Ring,
-    settings: &Tokens,
-    token: &str,
-    now: Timestamp,
-) -> Result<Verified, InvalidToken> {
+/// What a token says, by its form, its signature by the key that it names, and its issuer and audience.
+fn read(ring: &Ring, settings: &Tokens, token: &str) -> Result<Genuine, InvalidToken> {
     if token.len() > LONGEST {
         return Err(InvalidToken::Refused);
     }
@@ -115,7 +172,7 @@ pub(super) fn verify(
         .ok()
         .filter(|genuine| *genuine)
         .ok_or(InvalidToken::Refused)?;
-    read_claims(&payload, key.kid(), settings, now)
+    read_claims(&payload, key, settings)
 }
 
 /// No padding, no white space, no other alphabet, no left-over bits (RFC 7515 section 2, RFC 4648
@@ -125,7 +182,7 @@ fn decode(segment: &str) -> Result<Vec<u8>, InvalidToken> {
 }
 
 /// The key that the header names. It decides the algorithm; the header must only agree.
-fn key_of<'r>(ring: &'r Ring, header: &[u8]) -> Result<&'r Key, InvalidToken> {
+fn key_of<'r>(ring: &'r Ring, header: &[u8]) -> Result<&'r Arc<Key>, InvalidToken> {
     let header = json::parse_object(header).map_err(|_| InvalidToken::Refused)?;
     // Extensions that change what a token means (RFC 7515 section 4.1.11, RFC 7797, RFC 7516).
     let changes_meaning = ["crit", "b64", "zip", "enc", "cty"];
@@ -152,41 +209,33 @@ fn is_access_token(header: &Map<String, Value>) -> bool {
     matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
 }
 
-fn read_claims(
-    payload: &[u8],
-    kid: &str,
-    settings: &Tokens,
-    now: Timestamp,
-) -> Result<Verified, InvalidToken> {
+fn read_claims(payload: &[u8], key: &Arc<Key>, settings: &Tokens) -> Result<Genuine, InvalidToken> {
     let object = json::parse_object(payload).map_err(|_| InvalidToken::Refused)?;
     let claims: Claims<'_> =
         serde_json::from_value(Value::Object(object)).map_err(|_| InvalidToken::Refused)?;
     if claims.iss != settings.issuer || claims.aud != settings.audience {
         return Err(InvalidToken::Refused);
     }
-    let seconds = |number: &Number| {
-        number
-            .as_f64()
-            .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
-            .ok_or(InvalidToken::Refused)
-    };
-    let now = seconds(&now.as_secs().into())?;
     let (issued, expires) = (seconds(&claims.iat)?, seconds(&claims.exp)?);
     let not_before = claims.nbf.as_ref().map_or(Ok(issued), seconds)?;
-    if issued > now + LEEWAY || not_before > now + LEEWAY || expires <= now - LEEWAY {
-        return Err(InvalidToken::Refused);
-    }
-    Ok(Verified {
+    let bearer = Bearer {
         account: Account {
             org: OrgName::parse(&claims.org).map_err(|_| InvalidToken::Refused)?,
             username: Username::parse(&claims.sub).map_err(|_| InvalidToken::Refused)?,
         },
         session_id: claims.jti.into_owned(),
-        kid: kid.to_owned(),
         perms: claims.perms,
-        lifetime: Duration::try_from_secs_f64(expires - issued)
-            .map_err(|_| InvalidToken::Refused)?,
-    })
+    };
+    let lifetime =
+        Duration::try_from_secs_f64(expires - issued).map_err(|_| InvalidToken::Refused)?;
+    let verified = Arc::new(Verified { bearer, kid: key.kid().to_owned(), lifetime });
+    Ok(Genuine { key: Arc::clone(key), verified, begins: issued.max(not_before), expires })
+}
+
+/// A NumericDate in seconds since 1970, which none is before.
+fn seconds(number: &Number) -> Result<f64, InvalidToken> {
+    let seconds = number.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+    seconds.ok_or(InvalidToken::Refused)
 }
 
 #[cfg(test)]

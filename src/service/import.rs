@@ -1,6 +1,7 @@
 //! Recording the pay of many from a CSV file (RFC 4180): every bad line is named, and nothing is
 //! recorded unless all can be.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use csv::{ByteRecord, ReaderBuilder};
@@ -100,7 +101,7 @@ pub async fn import(
     let detail = json!({
         "recorded": recorded, "unchanged": unchanged, "dry_run": dry_run, "compared": is_told,
     });
-    record.detail = members(detail);
+    record.detail = Cow::Owned(members(detail));
     record.subjects = subjects;
     audit::append(tx.access(), &record).await?;
     tx.commit().await?;

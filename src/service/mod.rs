@@ -23,6 +23,7 @@ pub mod sessions;
 pub mod shown;
 
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 use crate::auth::{Gate, GateError, LogInError, Ports, SigningError};
 use crate::clock::Timestamp;
@@ -199,7 +200,7 @@ impl Act<'_> {
     ) -> Result<(), StoreError> {
         let record = Record {
             subjects: vec![subject.as_str()],
-            detail,
+            detail: Cow::Owned(detail),
             ..Record::by(allowed, action, self.now(), self.origin)
         };
         store::audit::append(tx.access(), &record).await

@@ -2,6 +2,7 @@
 //! what an org demands of its people.
 
 use serde_json::json;
+use std::borrow::Cow;
 
 use super::{Act, Refused, members};
 use crate::domain::{OrgName, Permission};
@@ -72,7 +73,7 @@ pub async fn demand_second_factor(
     };
     let detail = members(json!({ "second_factor": demand }));
     let record = Record {
-        detail,
+        detail: Cow::Owned(detail),
         ..Record::by(&allowed, Action::DemandSecondFactor, act.now(), act.origin)
     };
     audit::append(tx.access(), &record).await?;

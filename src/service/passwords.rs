@@ -1,5 +1,6 @@
 //! Passwords: a user's own, and those that are made for them.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Map, json};
@@ -139,7 +140,7 @@ pub async fn change_own(
     users::set_password(tx.access(), account, &stored).await?;
     let ended = sessions::end_others(tx.access(), account, session_id, now).await?;
     let record = Record {
-        detail: members(json!({ "sessions_ended": ended })),
+        detail: Cow::Owned(members(json!({ "sessions_ended": ended }))),
         ..Record::of(account, Some(session_id), Action::ChangePassword, now, act.origin)
     };
     audit::append(tx.access(), &record).await?;

@@ -1,5 +1,6 @@
 //! Sessions and machine tokens: listing them, ending them, and making a token for a script.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -303,6 +304,6 @@ impl Act<'_> {
     ) -> Result<(), StoreError> {
         let (account, session_id) = (caller.account(), caller.session_id());
         let record = Record::of(account, session_id, action, self.now(), self.origin);
-        audit::append(tx.access(), &Record { detail, ..record }).await
+        audit::append(tx.access(), &Record { detail: Cow::Owned(detail), ..record }).await
     }
 }

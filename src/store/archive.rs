@@ -1,6 +1,7 @@
 //! Old records that go to a file: which ones, what is in them, and their removal once the file is
 //! durable.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
@@ -200,7 +201,11 @@ pub async fn remove(
     ];
     let detail: serde_json::Map<_, _> =
         detail.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let record = Record { actor, detail, ..Record::by_itself(Action::ArchiveAudit, now, origin) };
+    let record = Record {
+        actor,
+        detail: Cow::Owned(detail),
+        ..Record::by_itself(Action::ArchiveAudit, now, origin)
+    };
     audit::append(access, &record).await?;
     Ok(removed)
 }

@@ -1,5 +1,6 @@
 //! The audit trail: who did or saw what. Append-only; a record commits with what it records.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
@@ -18,8 +19,13 @@ macro_rules! column {
     };
 }
 
+/// About as many bytes as a record takes.
+const USUAL: usize = 512;
+
 statements! {
     /// The records `$1`, each a JSON array, if the chain `$3` is `$4` long and the proofs `$2` stand.
+    /// Both databases take them in the order of the array; one that did not would be refused by the
+    /// chain, and an `ORDER BY` would have each record written and read once more.
     APPEND = concat!(
         "INSERT INTO audit_records (chain, seq, hash, at, org, actor, session_id, token, action, \
                                     permission, grants, names, sets, detail, outcome, client, \
@@ -30,8 +36,7 @@ statements! {
         column!(10), ", ", column!(11), ", ", column!(12), ", ", column!(13), ", ", column!(14),
         " FROM jsonb_each(CAST($1 AS TEXT)) j \
           WHERE (SELECT c.length FROM audit_chains c WHERE c.chain = $3) = $4 \
-            AND NOT EXISTS (SELECT 1 FROM ", proof::fallen!("$2"), ") \
-          ORDER BY CAST(j.key AS BIGINT)");
+            AND NOT EXISTS (SELECT 1 FROM ", proof::fallen!("$2"), ")");
     CHAIN_FOR_CHANGES = "SELECT chain, length, head FROM chain_for_changes";
     CHAIN_FOR_READS = "SELECT chain, length, head FROM chain_for_reads";
     ADD_CHAIN = "INSERT INTO audit_chains (kind) VALUES ($1) RETURNING chain, length, head";
@@ -253,7 +258,7 @@ pub struct Record<'a> {
     /// Whose rows these were.
     pub subjects: Vec<&'a str>,
     /// What there is to say beyond that.
-    pub detail: Map<String, Value>,
+    pub detail: Cow<'a, Map<String, Value>>,
     /// How it ended.
     pub outcome: Outcome,
     /// From where.
@@ -284,7 +289,7 @@ impl<'a> Record<'a> {
             permission: None,
             grants: Vec::new(),
             subjects: Vec::new(),
-            detail: Map::new(),
+            detail: Cow::default(),
             outcome: Outcome::Done,
             origin,
         }
@@ -324,13 +329,13 @@ impl<'a> Record<'a> {
 
     /// The record as it is written, about these people.
     pub(super) fn prepare(&self, subjects: &Subjects) -> Result<Prepared, StoreError> {
-        let grants =
-            (!self.grants.is_empty()).then(|| Value::from(self.grants.clone()).to_string());
-        let detail = serde_json::to_string(&self.detail).map_err(unwritable)?;
+        let grants = (!self.grants.is_empty()).then(|| serde_json::to_string(&self.grants));
+        let grants = grants.transpose().map_err(unwritable)?;
+        let detail = serde_json::to_string(self.detail.as_ref()).map_err(unwritable)?;
         let permission = self.permission.map(Permission::name);
         let Origin { client, request_id } = self.origin;
 
-        let mut content = Fields::default();
+        let mut content = Fields::with_capacity(USUAL);
         content
             .number(self.at.as_millis())
             .text(self.org)
@@ -379,7 +384,8 @@ pub(super) struct Prepared {
 
 /// The next records of a chain, as [`APPEND`] takes them: a JSON array, and the head that they make.
 pub(super) fn link<'a>(head: Head, records: impl Iterator<Item = &'a Prepared>) -> (String, Head) {
-    let (mut rows, mut end) = (String::from("["), head);
+    let (mut rows, mut end) = (String::with_capacity(USUAL), head);
+    rows.push('[');
     for record in records {
         end = end.then(record.content.as_bytes());
         let comma = if rows.len() > 1 { "," } else { "" };

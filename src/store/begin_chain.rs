@@ -2,6 +2,8 @@
 //! how many those are, and the digest of them all, so that none can be changed from then on unseen.
 
 use futures_util::TryStreamExt;
+use serde_json::Map;
+use std::borrow::Cow;
 
 use super::audit::{self, Action, Origin, Record};
 use super::chain::Digest;
@@ -48,10 +50,10 @@ pub(super) async fn begin(db: &Db) -> Result<(), StoreError> {
     }
     let origin = Origin { client: "local".into(), request_id: "none".into() };
     // Of no org, and at the time of the last of them: no clock is at hand, and the order is the chain's.
+    let digest = digest.finish().into();
+    let detail = Map::from_iter([("records".into(), records.into()), ("digest".into(), digest)]);
     let record = Record {
-        detail: [("records".into(), records.into()), ("digest".into(), digest.finish().into())]
-            .into_iter()
-            .collect(),
+        detail: Cow::Owned(detail),
         ..Record::by_itself(Action::BeginChain, Timestamp::from_millis(last.1), &origin)
     };
     audit::append(tx.access(), &record).await?;

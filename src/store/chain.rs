@@ -50,6 +50,11 @@ impl Head {
 pub struct Fields(Vec<u8>);
 
 impl Fields {
+    /// No fields yet, and room for some that are so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     /// Adds a text.
     pub fn text(&mut self, text: &str) -> &mut Self {
         // Nothing here comes near to 4 GiB: a set's names are at most some hundred KiB.

@@ -1,12 +1,12 @@
 //! What somebody may see as far as is remembered, which only [`super::disclosure`] can turn into rows.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::disclosure::Withheld;
 use super::proof::Proof;
-use super::sessions::{self, LiveSession, Remembered};
+use super::sessions::{self, LiveSession};
 use super::{Db, StoreError};
-use crate::clock::Timestamp;
+use crate::clock::{Day, Timestamp};
 use crate::domain::Account;
 use crate::policy::{Allowed, Denied, Principal, Read};
 
@@ -17,7 +17,7 @@ const MOST_GRANTS: usize = 64;
 /// who asks: the record of a read is written only if all of it still holds, and rows are given only
 /// after that.
 #[derive(Debug)]
-pub struct Claim(Allowed<Read>);
+pub struct Claim(Arc<Allowed<Read>>);
 
 /// Whose a token is, by its text alone.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Bearer {
 
 impl From<Allowed<Read>> for Claim {
     fn from(allowed: Allowed<Read>) -> Self {
-        Self(allowed)
+        Self(Arc::new(allowed))
     }
 }
 
@@ -43,28 +43,21 @@ impl Claim {
     /// That somebody may not see pay is never said from memory.
     pub async fn of(
         db: &Db,
-        bearer: Bearer,
+        bearer: &Bearer,
         now: Timestamp,
         accepts: impl Fn(&LiveSession) -> bool,
     ) -> Result<Option<Result<Self, Denied>>, StoreError> {
-        let Bearer { account, session_id, perms } = bearer;
-        let allowed = |session: &LiveSession| {
-            let standing = session.standing.clone();
-            let (account, session_id, perms) = (account.clone(), session_id.clone(), perms.clone());
-            Principal::new(account, session_id, perms, standing).allow::<Read>(now.day())
-        };
-        let key = (account.org.to_string(), session_id.clone());
-        let remembered = db.trail().sessions.find(&key).filter(|remembered| {
-            remembered.username == account.username
+        let remembered = db.trail().sessions.find(&bearer.session_id).filter(|remembered| {
+            remembered.account == bearer.account
                 && remembered.today == now.day()
                 && accepts(&remembered.session)
         });
-        if let Some(Ok(allowed)) = remembered.map(|remembered| allowed(&remembered.session)) {
+        if let Some(Ok(allowed)) = remembered.map(|remembered| remembered.allow(&bearer.perms)) {
             return Ok(Some(Ok(Self(allowed))));
         }
-        let found = Box::pin(look_up(db, &account, &session_id, now)).await?;
+        let found = Box::pin(look_up(db, &bearer.account, &bearer.session_id, now)).await?;
         let accepted = found.filter(|found| accepts(&found.session));
-        Ok(accepted.map(|found| allowed(&found.session).map(Self)))
+        Ok(accepted.map(|found| found.allow(&bearer.perms).map(Self)))
     }
 
     /// Who makes it.
@@ -83,8 +76,42 @@ impl Claim {
     }
 
     /// What is claimed. To be proven.
-    pub(super) fn allowed(self) -> Allowed<Read> {
+    pub(super) fn allowed(self) -> Arc<Allowed<Read>> {
         self.0
+    }
+}
+
+/// A session as it was found: it may have ended since, and its user's grants changed.
+#[derive(Debug)]
+pub(super) struct Remembered {
+    account: Account,
+    session_id: String,
+    /// The day whose grants these are.
+    today: Day,
+    session: LiveSession,
+    /// What the first token of it that was seen allows: that is the only one, as a rule.
+    allowed: OnceLock<Arc<Allowed<Read>>>,
+}
+
+impl Remembered {
+    fn new(account: &Account, session_id: &str, today: Day, session: LiveSession) -> Self {
+        let (account, session_id) = (account.clone(), session_id.to_owned());
+        Self { account, session_id, today, session, allowed: OnceLock::new() }
+    }
+
+    /// What a token of this session with these permissions allows.
+    fn allow(&self, perms: &[String]) -> Result<Arc<Allowed<Read>>, Denied> {
+        let same = self.allowed.get().filter(|allowed| allowed.principal().perms() == perms);
+        if let Some(allowed) = same {
+            return Ok(Arc::clone(allowed));
+        }
+        let (account, session_id) = (self.account.clone(), self.session_id.clone());
+        let standing = self.session.standing.clone();
+        let caller = Principal::new(account, session_id, perms.to_vec(), standing);
+        let allowed = Arc::new(caller.allow::<Read>(self.today)?);
+        // Another token of the session may have been quicker, and is kept.
+        let _ = self.allowed.set(Arc::clone(&allowed));
+        Ok(allowed)
     }
 }
 
@@ -93,14 +120,14 @@ pub(super) async fn renew(
     db: &Db,
     allowed: &Allowed<Read>,
     now: Timestamp,
-) -> Result<Allowed<Read>, Withheld> {
+) -> Result<Arc<Allowed<Read>>, Withheld> {
     let Some(session_id) = allowed.principal().session_id() else {
         // The operator's command line has no session, and may always do everything.
-        return Ok(allowed.renew(allowed.principal().standing().clone())?);
+        return Ok(Arc::new(allowed.renew(allowed.principal().standing().clone())?));
     };
     let found = look_up(db, allowed.account(), session_id, now).await?;
     let found = found.ok_or(Withheld::SessionEnded)?;
-    Ok(allowed.renew(found.session.standing.clone())?)
+    Ok(Arc::new(allowed.renew(found.session.standing.clone())?))
 }
 
 /// The session as the database has it, which is remembered.
@@ -115,11 +142,9 @@ async fn look_up(
     drop(reader);
     let Some(session) = session else { return Ok(None) };
     let few = session.standing.grants.len() <= MOST_GRANTS;
-    let username = account.username.clone();
-    let found = Arc::new(Remembered { username, today: now.day(), session });
+    let found = Arc::new(Remembered::new(account, session_id, now.day(), session));
     if few {
-        let key = (account.org.to_string(), session_id.to_owned());
-        db.trail().sessions.keep(key, Arc::clone(&found), 1);
+        db.trail().sessions.keep(session_id.to_owned(), Arc::clone(&found), 1);
     }
     Ok(Some(found))
 }

@@ -12,6 +12,7 @@
 //! An answer of many rows is not held in memory. It is read twice from one snapshot: for the names
 //! that the record must hold, and then, once they are on record, for the rows themselves.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use std::sync::Arc;
@@ -126,7 +127,7 @@ pub enum Rows {
 #[derive(Debug)]
 pub struct Rest {
     snapshot: Tx,
-    allowed: Allowed<Read>,
+    allowed: Arc<Allowed<Read>>,
     asked: PayQuery,
 }
 
@@ -181,7 +182,7 @@ pub async fn pay(
 /// An answer as the database has it.
 async fn read_and_give(
     db: &Db,
-    mut allowed: Allowed<Read>,
+    mut allowed: Arc<Allowed<Read>>,
     asked: PayQuery,
     key: Option<Asked>,
     purpose: &Purpose<'_>,
@@ -452,7 +453,7 @@ pub async fn history(
 /// tried again.
 async fn refuse(
     db: &Db,
-    allowed: &mut Allowed<Read>,
+    allowed: &mut Arc<Allowed<Read>>,
     at: Timestamp,
     no: Withheld,
 ) -> Result<(), Withheld> {
@@ -577,13 +578,13 @@ async fn record(
     purpose: &Purpose<'_>,
 ) -> Result<Recorded, Withheld> {
     let mut record = Record::by(allowed, purpose.action, purpose.at, purpose.origin);
-    record.detail.clone_from(&purpose.detail);
+    record.detail = Cow::Borrowed(&purpose.detail);
     let mut export = None;
     if purpose.action == Action::ExportPay {
         // A number that is taken stays so if the record fails: numbers may have gaps, and no two
         // exports one number.
         let number = Box::pin(next_export(db, &allowed.account().org)).await?;
-        record.detail.insert("export".into(), number.into());
+        record.detail.to_mut().insert("export".into(), number.into());
         export = Some(number);
     }
     let prepared = record.prepare(subjects)?;

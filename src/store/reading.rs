@@ -4,6 +4,7 @@
 //! reader's session and grants are still what they were. Whoever audits some people only sees the
 //! records about them, and of whom those are about only them; see decision 0017.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, HashSet};
 
@@ -189,7 +190,7 @@ pub async fn records(
         }
         let mut record = Record::by(&allowed, purpose.action, purpose.at, purpose.origin);
         record.subjects = asked.subject.iter().map(Username::as_str).collect();
-        record.detail.clone_from(&purpose.detail);
+        record.detail = Cow::Borrowed(&purpose.detail);
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
         let after = page.next.filter(|_| asked.limit.is_none());
@@ -291,7 +292,7 @@ pub async fn looks(
             }
         };
         record.subjects = vec![account.username.as_str()];
-        record.detail.clone_from(&purpose.detail);
+        record.detail = Cow::Borrowed(&purpose.detail);
         audit::append(tx.access(), &record).await?;
         tx.commit().await?;
         return Ok(found);

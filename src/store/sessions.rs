@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::grants::GrantColumns;
 use super::{Access, StoreError, execute, on, statements};
-use crate::clock::{Day, Timestamp};
-use crate::domain::{Account, OrgName, Username};
+use crate::clock::Timestamp;
+use crate::domain::{Account, OrgName};
 use crate::policy::{Limits, Standing};
 
 /// Which sessions are alive: those that have not ended, under a key that is not revoked, of users who
@@ -171,15 +171,6 @@ pub struct LiveSession {
     pub kid: Option<String>,
     /// The user's grants that hold today.
     pub standing: Standing,
-}
-
-/// A session as it was found: it may have ended since, and its user's grants changed.
-#[derive(Debug)]
-pub(super) struct Remembered {
-    pub(super) username: Username,
-    /// The day whose grants these are.
-    pub(super) today: Day,
-    pub(super) session: LiveSession,
 }
 
 #[derive(sqlx::FromRow)]

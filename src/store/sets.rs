@@ -2,6 +2,7 @@
 //! that the record of a further look at the same people costs a number.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::chain::{Cutter, Hash, Set};
@@ -36,8 +37,14 @@ pub(super) struct Known {
 impl Subjects {
     /// What the numbers are kept as: a JSON array.
     pub(super) fn numbers(&self) -> String {
-        let numbers: Vec<String> = self.each_number().map(|number| number.to_string()).collect();
-        format!("[{}]", numbers.join(","))
+        let mut text = String::from("[");
+        for number in self.each_number() {
+            let comma = if text.len() > 1 { "," } else { "" };
+            // Writing to a text cannot fail.
+            let _ = write!(text, "{comma}{number}");
+        }
+        text.push(']');
+        text
     }
 
     pub(super) fn each_number(&self) -> impl Iterator<Item = i64> {

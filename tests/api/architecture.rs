@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["store"],
     &["policy"],
     &["domain"],
-    &["config", "clock", "entropy", "files", "json"],
+    &["config", "clock", "entropy", "files", "json", "memory"],
 ];
 
 fn files(folder: &str) -> Vec<(PathBuf, String)> {

@@ -29,11 +29,45 @@ fn tokens() -> [String; 2] {
     })
 }
 
+fn verify(
+    ring: &Ring,
+    settings: &Tokens,
+    token: &str,
+    now: Timestamp,
+) -> Result<Arc<Verified>, InvalidToken> {
+    Seen::default().verify(ring, settings, token, now)
+}
+
+#[test]
+fn a_token_that_was_seen_counts_for_no_longer_and_by_no_other_key() {
+    for (token, key) in tokens().iter().zip(keys()) {
+        let (seen, with) = (Seen::default(), ring_of([key]));
+        let last = NOW.plus(settings().ttl).plus(Duration::from_secs(4));
+        let over = last.plus(Duration::from_secs(1));
+        for now in [NOW, NOW, last] {
+            assert!(seen.verify(&with, &settings(), token, now).is_ok());
+        }
+        let before = NOW.minus(Duration::from_secs(6));
+        for now in [before, over] {
+            let refused = seen.verify(&with, &settings(), token, now).unwrap_err();
+            assert_eq!(refused, InvalidToken::Refused);
+        }
+        let without = seen.verify(&ring_of([]), &settings(), token, NOW).unwrap_err();
+        assert_eq!(without, InvalidToken::UnknownKey);
+        // Nor is it looked at less closely because another was taken.
+        let (message, _) = token.rsplit_once('.').unwrap();
+        let (_, signature) = tokens()[1].rsplit_once('.').map(|(a, b)| (a, b.to_owned())).unwrap();
+        let forged = format!("{message}.{}", signature.replace(['a', 'b'], "c"));
+        assert!(seen.verify(&with, &settings(), &forged, NOW).is_err());
+    }
+}
+
 #[test]
 fn a_token_of_each_algorithm_is_taken() {
     for (token, key) in tokens().iter().zip(keys()) {
         let verified = verify(&ring_of(keys()), &settings(), token, NOW).unwrap();
-        assert_eq!((verified.kid.as_str(), verified.session_id.as_str()), (key.kid(), "session"));
+        let session_id = verified.bearer.session_id.as_str();
+        assert_eq!((verified.kid.as_str(), session_id), (key.kid(), "session"));
         assert_eq!(
             verify(&ring_of([]), &settings(), token, NOW).unwrap_err(),
             InvalidToken::UnknownKey
