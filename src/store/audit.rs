@@ -24,8 +24,9 @@ const USUAL: usize = 512;
 
 statements! {
     /// The records `$1`, each a JSON array, if the chain `$3` is `$4` long and the proofs `$2` stand.
-    /// Both databases take them in the order of the array; one that did not would be refused by the
-    /// chain, and an `ORDER BY` would have each record written and read once more.
+    /// Both databases take the elements of an array in its order, where they are all that is read; an
+    /// `ORDER BY` would have each record written and read once more. Another order would be refused by
+    /// SQLite's chain, and on PostgreSQL be found by `verify`.
     APPEND = concat!(
         "INSERT INTO audit_records (chain, seq, hash, at, org, actor, session_id, token, action, \
                                     permission, grants, names, sets, detail, outcome, client, \
