@@ -1,6 +1,5 @@
 //! What a process remembers so that it need not be worked out again, within bounds.
 
-use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
@@ -27,10 +26,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Bounded<K, V> {
     }
 
     /// A copy of what is kept under a key.
-    pub fn find<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn find(&self, key: &K) -> Option<V> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.values.get(key).map(|(value, _)| value.clone())
     }

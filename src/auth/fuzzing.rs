@@ -1,13 +1,15 @@
 //! The token parser, for the targets in `fuzz/`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::hmac;
 
+use super::crypto;
 use super::keys::{Key, Ring};
-use super::{crypto, token};
+use super::token::Verifier;
 use crate::clock::Timestamp;
 use crate::config::Tokens;
 use crate::domain::KeyAlgorithm;
@@ -32,7 +34,7 @@ pub struct Claims {
 pub struct TokenReader {
     ring: Ring,
     kid: String,
-    settings: Tokens,
+    verifier: Verifier,
     hmac: hmac::Key,
 }
 
@@ -48,7 +50,7 @@ impl TokenReader {
             ttl: Duration::from_secs(86_400),
         };
         let hmac = hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes());
-        Some(Self { ring: Ring::of_one(key), kid, settings, hmac })
+        Some(Self { ring: Ring::of_one(key), kid, verifier: Verifier::new(settings), hmac })
     }
 
     /// The id of the key.
@@ -67,8 +69,10 @@ impl TokenReader {
     /// What a token says at a moment, in seconds since 1970, if it verifies.
     pub fn verify(&self, token: &str, now: i64) -> Option<Claims> {
         let now = Timestamp::from_millis(now.saturating_mul(1000));
-        let verified =
-            token::Seen::default().verify(&self.ring, &self.settings, token, now).ok()?;
+        let verified = self.verifier.verify(&self.ring, token, now).ok()?;
+        // The second time it is remembered, and says the same.
+        let again = self.verifier.verify(&self.ring, token, now).ok();
+        assert!(again.is_some_and(|again| Arc::ptr_eq(&again, &verified)), "it is remembered");
         Some(Claims {
             account: verified.bearer.account.to_string(),
             session_id: verified.bearer.session_id.clone(),

@@ -447,6 +447,12 @@ impl std::fmt::Debug for Keys {
     }
 }
 
+/// The key of another secret under the id of this one, for the tests of tokens.
+#[cfg(test)]
+pub(super) fn renamed(key: Key, kid: &str) -> Key {
+    Key { kid: kid.to_owned(), ..key }
+}
+
 /// A ring of these keys, for the tests of tokens.
 #[cfg(test)]
 pub(super) fn ring_of(keys: impl IntoIterator<Item = Key>) -> Ring {

@@ -27,7 +27,7 @@ use std::time::Duration;
 use housekeeping::House;
 use sealing::Asking;
 use throttle::Attempt;
-use token::{InvalidToken, Seen, Verified};
+use token::{InvalidToken, Verified, Verifier};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, Secret, Tokens};
@@ -78,7 +78,7 @@ pub struct Auth {
     pub throttle: Throttle,
     /// When sessions were used, as far as that is not in the database yet.
     pub last_used: Arc<LastUsed>,
-    seen: Seen,
+    verifier: Verifier,
     tokens: Tokens,
     demo: bool,
     default_org: OrgName,
@@ -228,7 +228,7 @@ impl Auth {
             keys,
             housekeeping,
             last_used,
-            seen: Seen::default(),
+            verifier: Verifier::new(tokens.clone()),
             tokens,
             demo,
             default_org,
@@ -455,10 +455,10 @@ impl Auth {
         now: Timestamp,
     ) -> Result<Arc<Verified>, IdentifyError> {
         let ring = self.keys.ring();
-        let verified = match self.seen.verify(&ring, &self.tokens, token, now) {
+        let verified = match self.verifier.verify(&ring, token, now) {
             Err(InvalidToken::UnknownKey) => {
                 let ring = Box::pin(self.keys.read_since(&ring, &self.db, now)).await?;
-                self.seen.verify(&ring, &self.tokens, token, now)
+                self.verifier.verify(&ring, token, now)
             }
             verified => verified,
         };

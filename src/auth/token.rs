@@ -6,7 +6,7 @@
 //! A script sends the same token with every request. That it is genuine does not change as long as
 //! its key is in the ring, so it is found out once; the times are looked at each time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use base64::Engine;
@@ -65,7 +65,8 @@ pub(super) struct Verified {
 
 /// A token whose form, signature and issuer are right, whatever time it is.
 struct Genuine {
-    key: Arc<Key>,
+    /// The key that signed it, which is gone when it has left the ring.
+    key: Weak<Key>,
     verified: Arc<Verified>,
     /// In seconds since 1970: the later of `iat` and `nbf`, and `exp`.
     begins: f64,
@@ -83,38 +84,43 @@ impl Genuine {
     }
 }
 
-/// The genuine tokens that were seen before, by the SHA-256 of their text: of the text itself nothing
-/// is kept.
-pub(super) struct Seen(Bounded<[u8; 32], Arc<Genuine>>);
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self(Bounded::new(REMEMBERED))
-    }
+/// Verifies tokens, and remembers the genuine ones by the SHA-256 of their text: of the text itself
+/// nothing is kept.
+pub(super) struct Verifier {
+    settings: Tokens,
+    genuine: Bounded<[u8; 32], Arc<Genuine>>,
 }
 
-impl Seen {
+impl Verifier {
+    /// Takes tokens of this issuer for this audience.
+    pub(super) fn new(settings: Tokens) -> Self {
+        Self { settings, genuine: Bounded::new(REMEMBERED) }
+    }
+
     /// What a token says that is genuine and counts now. Whether its session still lives is for the
-    /// database. One that was seen counts only while the very key that it was verified by is in the
-    /// ring.
+    /// database. One that is remembered counts only while the very key that it was verified by is in
+    /// the ring.
     pub(super) fn verify(
         &self,
         ring: &Ring,
-        settings: &Tokens,
         token: &str,
         now: Timestamp,
     ) -> Result<Arc<Verified>, InvalidToken> {
+        if token.len() > LONGEST {
+            return Err(InvalidToken::Refused);
+        }
         let name = <[u8; 32]>::try_from(digest(&SHA256, token.as_bytes()).as_ref());
         let name = name.map_err(|_| InvalidToken::Refused)?;
-        let seen = self.0.find(&name).filter(|seen| {
-            ring.find(&seen.verified.kid).is_some_and(|key| Arc::ptr_eq(key, &seen.key))
+        let known = self.genuine.find(&name).filter(|known| {
+            let key = ring.find(&known.verified.kid);
+            key.is_some_and(|key| std::ptr::eq(Arc::as_ptr(key), known.key.as_ptr()))
         });
-        if let Some(seen) = seen {
-            return seen.at(now);
+        if let Some(known) = known {
+            return known.at(now);
         }
-        let genuine = read(ring, settings, token)?;
+        let genuine = read(ring, &self.settings, token)?;
         let verified = genuine.at(now)?;
-        self.0.keep(name, Arc::new(genuine), 1);
+        self.genuine.keep(name, Arc::new(genuine), 1);
         Ok(verified)
     }
 }
@@ -159,9 +165,6 @@ pub(super) fn issue(
 
 /// What a token says, by its form, its signature by the key that it names, and its issuer and audience.
 fn read(ring: &Ring, settings: &Tokens, token: &str) -> Result<Genuine, InvalidToken> {
-    if token.len() > LONGEST {
-        return Err(InvalidToken::Refused);
-    }
     let (message, signature) = token.rsplit_once('.').ok_or(InvalidToken::Refused)?;
     let (header, payload) = message.split_once('.').ok_or(InvalidToken::Refused)?;
     // Canonical base64url only, also in the signature: one token has one text.
@@ -229,7 +232,7 @@ fn read_claims(payload: &[u8], key: &Arc<Key>, settings: &Tokens) -> Result<Genu
     let lifetime =
         Duration::try_from_secs_f64(expires - issued).map_err(|_| InvalidToken::Refused)?;
     let verified = Arc::new(Verified { bearer, kid: key.kid().to_owned(), lifetime });
-    Ok(Genuine { key: Arc::clone(key), verified, begins: issued.max(not_before), expires })
+    Ok(Genuine { key: Arc::downgrade(key), verified, begins: issued.max(not_before), expires })
 }
 
 /// A NumericDate in seconds since 1970, which none is before.

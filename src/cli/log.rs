@@ -100,6 +100,10 @@ impl<M: SerializeMap> Visit for Fields<M> {
         self.write(field, value);
     }
 
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.write(field, value);
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.write(field, format_args!("{value:?}"));
     }

@@ -22,8 +22,9 @@ pub mod schema;
 pub mod sessions;
 pub mod shown;
 
-use serde_json::{Map, Value};
 use std::borrow::Cow;
+
+use serde_json::{Map, Value};
 
 use crate::auth::{Gate, GateError, LogInError, Ports, SigningError};
 use crate::clock::Timestamp;

@@ -1,8 +1,9 @@
 //! Adding and listing orgs, which only the operator does: no user of one org knows of another. And
 //! what an org demands of its people.
 
-use serde_json::json;
 use std::borrow::Cow;
+
+use serde_json::json;
 
 use super::{Act, Refused, members};
 use crate::domain::{OrgName, Permission};

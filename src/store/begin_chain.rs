@@ -1,9 +1,10 @@
 //! Where the chains begin in a database that has records from before there were any: one record says
 //! how many those are, and the digest of them all, so that none can be changed from then on unseen.
 
+use std::borrow::Cow;
+
 use futures_util::TryStreamExt;
 use serde_json::Map;
-use std::borrow::Cow;
 
 use super::audit::{self, Action, Origin, Record};
 use super::chain::Digest;

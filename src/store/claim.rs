@@ -10,7 +10,8 @@ use crate::clock::{Day, Timestamp};
 use crate::domain::Account;
 use crate::policy::{Allowed, Denied, Principal, Read};
 
-/// Sessions of somebody with more grants are not remembered.
+/// Sessions of somebody with more grants are not remembered, which holds them three times over: as
+/// they were found, with the caller, and as what may be read.
 const MOST_GRANTS: usize = 64;
 
 /// That somebody may see pay, which may have been so a while ago and not be now. It gives nothing but
