@@ -31,6 +31,15 @@ impl<K: Clone + Eq + Hash, V: Clone> Bounded<K, V> {
         held.values.get(key).map(|(value, _)| value.clone())
     }
 
+    /// Forgets what is kept under a key.
+    pub fn forget(&self, key: &K) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, weight)) = held.values.remove(key) {
+            held.weight -= weight;
+            held.order.retain(|other| other != key);
+        }
+    }
+
     /// Keeps a value, unless it weighs more than an eighth of all that may be kept.
     pub fn keep(&self, key: K, value: V, weight: usize) {
         if weight > self.most / 8 {
@@ -64,6 +73,9 @@ mod tests {
         }
         let kept: Vec<i32> = (0..20).filter_map(|n| bounded.find(&n)).collect();
         assert_eq!(kept, (112..120).collect::<Vec<_>>());
+        bounded.forget(&19);
+        assert_eq!(bounded.find(&19), None, "forgotten");
+        bounded.keep(19, 119, 10);
         bounded.keep(99, 99, 11);
         assert_eq!(bounded.find(&99), None, "too heavy");
         assert_eq!(bounded.find(&19), Some(119));

@@ -14,8 +14,9 @@ use crate::auth::trusted::{BadKeys, TrustedKeys};
 use crate::clock::{Day, Timestamp};
 use crate::store::archive::{self, Done, Range};
 use crate::store::audit::OPERATOR;
+use crate::store::chain::Head;
 use crate::store::stored::Stored;
-use crate::store::verify::{self, Broken, Checker, Flaw, Found, Point};
+use crate::store::verify::{self, Broken, Checker, Flaw, Found, Kept};
 use crate::store::{StoreError, Tx};
 
 /// What the trail is verified against beside itself.
@@ -107,12 +108,12 @@ pub async fn verify(
         None => own.clone(),
     };
     let mut signers = BTreeSet::new();
-    let points = match &evidence.kept {
-        Some((name, text)) => points(name, text, &keys, &mut signers)?,
+    let kept = match &evidence.kept {
+        Some((name, text)) => kept(name, text, &keys, &mut signers)?,
         None => Vec::new(),
     };
     let archived = verify::archived(snapshot.access()).await?;
-    let mut checker = Checker::new(points, archived.clone());
+    let mut checker = Checker::new(kept, archived.clone());
     let mut files = Vec::new();
     for path in &evidence.archives {
         files.push((archive_file::made_at(path)?, path));
@@ -135,14 +136,13 @@ pub async fn verify(
 }
 
 /// What kept checkpoints say: lines of their own, or lines of the server's log.
-fn points(
+fn kept(
     name: &str,
     text: &str,
     keys: &TrustedKeys,
     signers: &mut BTreeSet<String>,
-) -> Result<Vec<Point>, NotVerified> {
-    let mut points = Vec::new();
-    let mut checkpoints = 0;
+) -> Result<Vec<Kept>, NotVerified> {
+    let mut kept = Vec::new();
     let is_log = text.lines().any(|line| log_entry(line).is_some());
     for (at, line) in text.lines().enumerate() {
         let place = format!("{name}:{}", at + 1);
@@ -160,19 +160,20 @@ fn points(
         let bad = |what: String| Flaw::of(format!("{place}: {what}"));
         let (checkpoint, signed) =
             Checkpoint::verify(line, keys).map_err(|error| bad(error.to_string()))?;
-        checkpoints += 1;
-        let from = format!("the checkpoint {place} of {}", checkpoint.at);
-        let latest = signed.key_has_ended.then(|| signed.at.plus(GRACE).as_millis());
-        for end in &checkpoint.chains {
-            let head = end.head().ok_or_else(|| bad("it holds what is no hash".to_owned()))?;
-            points.push(Point { head, from: from.clone(), latest });
-        }
+        let heads: Option<Vec<Head>> = checkpoint.chains.iter().map(|end| end.head()).collect();
+        kept.push(Kept {
+            from: format!("the checkpoint {place} of {}", checkpoint.at),
+            at: signed.at.as_millis(),
+            heads: heads.ok_or_else(|| bad("it holds what is no hash".to_owned()))?,
+            names_all: checkpoint.of.is_none(),
+            latest: signed.key_has_ended.then(|| signed.at.plus(GRACE).as_millis()),
+        });
         signers.insert(signed.kid);
     }
-    if checkpoints == 0 {
+    if kept.is_empty() {
         return Err(NotVerified::NoEvidence(format!("there is no checkpoint in {name}")));
     }
-    Ok(points)
+    Ok(kept)
 }
 
 /// A line of the server's log, which whatever collected it may have put its own words before.

@@ -22,8 +22,8 @@ statements! {
     /// The last record from before there were chains, and the youngest moment of those.
     LAST_OLD = "SELECT MAX(record_id), MAX(at) FROM audit_records WHERE chain IS NULL";
     /// Where the record stands that binds them.
-    GENESIS = "SELECT chain, seq FROM audit_records WHERE action = 'begin_chain' \
-               ORDER BY record_id LIMIT 1";
+    GENESIS = "SELECT chain, seq FROM audit_records \
+               WHERE action = 'begin_chain' AND chain = 1 AND seq = 1";
     RECORDS = concat!("SELECT ", columns!(), " FROM audit_records r ORDER BY r.record_id");
     SET = "SELECT org, names FROM audit_sets WHERE set_no = $1";
     ADD_ARCHIVE = "INSERT INTO audit_archives (digest, before_day, archived_at) VALUES ($1, $2, $3)";

@@ -72,13 +72,17 @@ pub struct ArchivedPart {
     pub archived_at: i64,
 }
 
-/// What a checkpoint says of a chain.
+/// A kept checkpoint.
 #[derive(Clone, Debug)]
-pub struct Point {
-    /// Where the chain ended.
-    pub head: Head,
-    /// Which checkpoint says so, for people.
+pub struct Kept {
+    /// Which one, for people.
     pub from: String,
+    /// When it was made, in milliseconds since 1970.
+    pub at: i64,
+    /// Where the chains ended.
+    pub heads: Vec<Head>,
+    /// Whether it names every chain that there was.
+    pub names_all: bool,
     /// No record that it counts can be later than this, in milliseconds since 1970. Known where its
     /// key has ended since: whoever stole that may sign what he says is of a time before.
     pub latest: Option<i64>,
@@ -95,11 +99,21 @@ pub struct NamedArchive {
     pub parts: Vec<ArchivedPart>,
 }
 
+/// How much later than its own time a record may be written, in milliseconds: a read or an import may
+/// take a while, and the clocks of nodes may differ.
+const LATE: i64 = 10 * 60 * 1000;
+/// Where the one record stands that binds those from before there were chains: first of all.
+pub(super) const GENESIS: (i64, i64) = (1, 1);
+
 /// Follows the chains.
 #[derive(Debug, Default)]
 pub struct Checker {
     heads: BTreeMap<i64, Head>,
-    points: HashMap<(i64, i64), Vec<Point>>,
+    kept: Vec<Kept>,
+    /// Which of the kept checkpoints say of this place what stands there.
+    points: HashMap<(i64, i64), Vec<(usize, Hash)>>,
+    /// Of each chain that has begun the youngest kept checkpoint that does not count its next record.
+    passed: HashMap<i64, Option<usize>>,
     /// Of each chain the latest time so far, where anybody asks.
     latest: Option<HashMap<i64, i64>>,
     archived: Vec<ArchivedPart>,
@@ -114,14 +128,15 @@ pub struct Checker {
 
 impl Checker {
     /// With what checkpoints and the database say of the chains.
-    pub fn new(points: impl IntoIterator<Item = Point>, archived: Vec<ArchivedPart>) -> Self {
-        let mut by_place: HashMap<(i64, i64), Vec<Point>> = HashMap::new();
-        let mut latest = None;
-        for point in points {
-            latest = latest.or(point.latest.map(|_| HashMap::new()));
-            by_place.entry((point.head.chain, point.head.length)).or_default().push(point);
+    pub fn new(kept: Vec<Kept>, archived: Vec<ArchivedPart>) -> Self {
+        let mut points: HashMap<(i64, i64), Vec<(usize, Hash)>> = HashMap::new();
+        for (at, checkpoint) in kept.iter().enumerate() {
+            for head in &checkpoint.heads {
+                points.entry((head.chain, head.length)).or_default().push((at, head.hash));
+            }
         }
-        Self { points: by_place, latest, archived, ..Self::default() }
+        let latest = kept.iter().any(|kept| kept.latest.is_some()).then(HashMap::new);
+        Self { kept, points, latest, archived, ..Self::default() }
     }
 
     /// Begins where archives have ended, for a trail whose beginning is known to be whole.
@@ -232,23 +247,38 @@ impl Checker {
     /// Remembers what a good record says of the trail itself.
     fn note(&mut self, record: &Stored, head: Head) -> Result<(), Flaw> {
         let points = self.points.remove(&(head.chain, head.length)).unwrap_or_default();
-        if let Some(point) = points.iter().find(|point| point.head.hash != head.hash) {
+        let kept = |(at, _): &(usize, Hash)| self.kept.get(*at);
+        if let Some(kept) = points.iter().find(|(_, hash)| *hash != head.hash).and_then(kept) {
             let what = format!(
                 "it is another record than when {} was made: the chain was computed anew",
-                point.from
+                kept.from
             );
             return Err(Flaw::in_record(record, what));
         }
+        let passed = self.passed_before(head.chain);
+        if let Some(kept) = passed.and_then(|at| self.kept.get(at))
+            && record.at < kept.at.saturating_sub(LATE)
+        {
+            let what = format!(
+                "it says that it is of before {}, which does not count it: it was written \
+                 afterwards, or the clock of a server was set back",
+                kept.from
+            );
+            return Err(Flaw::in_record(record, what));
+        }
+        let here = points.iter().map(|(at, _)| *at);
+        let passed = self.youngest(passed.into_iter().chain(here));
+        self.passed.insert(head.chain, passed);
         if let Some(latest) = &mut self.latest {
             let latest = latest.entry(head.chain).or_insert(record.at);
             *latest = record.at.max(*latest);
-            if let Some(point) =
-                points.iter().find(|point| point.latest.is_some_and(|at| at < *latest))
-            {
+            let older = |kept: &&Kept| kept.latest.is_some_and(|at| at < *latest);
+            let mut counting = points.iter().filter_map(|(at, _)| self.kept.get(*at));
+            if let Some(kept) = counting.find(older) {
                 let what = format!(
                     "{} counts it, and is older than it or one before it: it is of a key that has \
                      ended, and was signed later than it says",
-                    point.from
+                    kept.from
                 );
                 return Err(Flaw::in_record(record, what));
             }
@@ -264,12 +294,31 @@ impl Checker {
             let parts = parts(&digest, record.at, &detail);
             let parts = parts.ok_or_else(|| unreadable(record, "detail"))?;
             self.named.push(NamedArchive { digest, record_id: record.record_id, parts });
-        } else if self.genesis.is_none() {
+        } else if (head.chain, head.length) != GENESIS {
+            let what = "only the first record of the first chain binds those from before chains";
+            return Err(Flaw::in_record(record, what));
+        } else {
             let records = detail.get("records").and_then(Value::as_u64);
             let records = records.ok_or_else(|| unreadable(record, "detail"))?;
             self.genesis = Some((records, digest));
         }
         Ok(())
+    }
+
+    /// The youngest kept checkpoint that does not count the next record of a chain.
+    fn passed_before(&self, chain: i64) -> Option<usize> {
+        if let Some(passed) = self.passed.get(&chain) {
+            return *passed;
+        }
+        let counts_none = |kept: &Kept| match kept.heads.iter().find(|head| head.chain == chain) {
+            Some(head) => head.length == 0,
+            None => kept.names_all,
+        };
+        self.youngest((0..self.kept.len()).filter(|at| self.kept.get(*at).is_some_and(counts_none)))
+    }
+
+    fn youngest(&self, kept: impl Iterator<Item = usize>) -> Option<usize> {
+        kept.max_by_key(|at| self.kept.get(*at).map(|kept| kept.at))
     }
 
     /// Every archive that has taken records away must be named by a record, and the other way round.
@@ -342,15 +391,16 @@ impl Checker {
             };
             return Err(Flaw::at(found.chain, found.length, what));
         }
-        let mut left: Vec<&Point> = self.points.values().flatten().collect();
-        left.sort_by_key(|point| (point.head.chain, point.head.length));
-        if let Some(point) = left.iter().find(|point| point.head.length > 0) {
-            let length = self.heads.get(&point.head.chain).map_or(0, |found| found.length);
+        let left = self.points.iter().filter(|((_, length), _)| *length > 0);
+        if let Some(((chain, length), points)) = left.min_by_key(|(place, _)| **place) {
+            let from = points.first().and_then(|(at, _)| self.kept.get(*at));
             let what = format!(
-                "the records from here to number {} are missing: they were there when {} was made",
-                point.head.length, point.from
+                "the records from here to number {length} are missing: they were there when {} was \
+                 made",
+                from.map_or("a checkpoint", |kept| &kept.from)
             );
-            return Err(Flaw::at(point.head.chain, length + 1, what));
+            let found = self.heads.get(chain).map_or(0, |found| found.length);
+            return Err(Flaw::at(*chain, found + 1, what));
         }
         self.check_old()
     }

@@ -141,7 +141,11 @@ async fn look_up(
     let mut reader = db.reader().await?;
     let session = sessions::find_live(reader.access(), account, session_id, now).await?;
     drop(reader);
-    let Some(session) = session else { return Ok(None) };
+    let Some(session) = session else {
+        // It is over: whoever asks again is not to be proven wrong by the recorder once more.
+        db.trail().sessions.forget(&session_id.to_owned());
+        return Ok(None);
+    };
     let few = session.standing.grants.len() <= MOST_GRANTS;
     let found = Arc::new(Remembered::new(account, session_id, now.day(), session));
     if few {

@@ -190,6 +190,11 @@ async fn read_and_give(
 ) -> Result<Disclosed, Withheld> {
     for _ in 0..ATTEMPTS {
         let mut asked = asked.clone();
+        // Before all that is shown: what is recorded between counts as later.
+        let pay_version = match &key {
+            Some(key) => pay_version(db, &key.org).await?,
+            None => 0,
+        };
         // Of whom the answer shows something beyond its rows.
         let shown = match find_start(db, &allowed, &mut asked).await? {
             Start::Told => None,
@@ -208,11 +213,6 @@ async fn read_and_give(
             }
         };
         let shown = shown.as_ref().map(Username::as_str);
-        // Before the rows: what is recorded between counts as later.
-        let pay_version = match &key {
-            Some(key) => pay_version(db, &key.org).await?,
-            None => 0,
-        };
         let (rows, next, large) = read(db, &allowed, &asked).await?;
         let mut snapshot = None;
         let subjects = if large {

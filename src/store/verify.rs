@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt;
 
 use super::chain::{Cutter, Hash, Head, Set, hash_of_set, parse_hash};
-pub use super::checker::{ArchivedPart, Checker, Flaw, NamedArchive, Point};
+pub use super::checker::{ArchivedPart, Checker, Flaw, Kept, NamedArchive};
 use super::stored::{Stored, columns, each_name};
 use super::{Access, StoreError, on, statements};
 

@@ -17,6 +17,7 @@ mod chain;
 mod contract;
 mod every_column;
 mod every_route;
+mod forging;
 mod hostile;
 mod http;
 mod keys;

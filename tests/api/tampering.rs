@@ -291,7 +291,7 @@ async fn r82_a_chain_that_was_computed_anew_is_found_against_a_kept_checkpoint()
 }
 
 /// What an attacker would write: every hash anew, by the decision record alone.
-async fn recompute(app: &TestApp) {
+pub(crate) async fn recompute(app: &TestApp) {
     use ring::digest::{Context, SHA256};
     use std::collections::HashMap;
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
@@ -475,6 +475,11 @@ async fn r82_a_chain_that_was_removed_is_found() {
 
 /// A database that has records from before there were chains, bound by the first start.
 pub(crate) async fn migrated() -> TestApp {
+    migrated_with(&["[\"jdoe\",\"mturner\"]", "[\"jdoe\"]", "[]"]).await
+}
+
+/// The same, with a look at each of these.
+pub(crate) async fn migrated_with(looks: &[&str]) -> TestApp {
     let app = TestApp::new().await;
     let triggers: Vec<String> = if is_postgres() {
         app.database.execute("ALTER TABLE audit_records DISABLE TRIGGER ALL").await;
@@ -488,7 +493,7 @@ pub(crate) async fn migrated() -> TestApp {
         triggers
     };
     assert_eq!(app.database.number("SELECT COUNT(*) FROM audit_records").await, 0);
-    for names in ["[\"jdoe\",\"mturner\"]", "[\"jdoe\"]", "[]"] {
+    for names in looks {
         app.database.execute(&old_record(names)).await;
     }
     for trigger in triggers {
