@@ -109,7 +109,7 @@ async fn r82_records_from_before_chains_are_bound_once_and_nowhere_else() {
     let chain = new_chain(&app).await;
     let other = [
         ("record_id", last.to_string()),
-        ("at", "at".to_owned()),
+        ("at", "(SELECT MAX(at) FROM audit_records)".to_owned()),
         ("action", "action".to_owned()),
         ("detail", format!("'{detail}'")),
     ];
