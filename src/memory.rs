@@ -40,6 +40,12 @@ impl<K: Clone + Eq + Hash, V: Clone> Bounded<K, V> {
         }
     }
 
+    /// Forgets everything.
+    pub fn forget_all(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Held { values: HashMap::new(), order: VecDeque::new(), weight: 0 };
+    }
+
     /// Keeps a value, unless it weighs more than an eighth of all that may be kept.
     pub fn keep(&self, key: K, value: V, weight: usize) {
         if weight > self.most / 8 {
@@ -79,5 +85,7 @@ mod tests {
         bounded.keep(99, 99, 11);
         assert_eq!(bounded.find(&99), None, "too heavy");
         assert_eq!(bounded.find(&19), Some(119));
+        bounded.forget_all();
+        assert_eq!(bounded.find(&19), None, "all is forgotten");
     }
 }

@@ -1,7 +1,8 @@
 //! Who is asking: sign in, identify, sign out.
 //!
-//! A token says who and in which session; what they may do is read from the database at every
-//! request. So ending a session, a grant or a user acts on the very next one.
+//! A token says who and in which session; what they may do is asked from the database at every
+//! request, for a read of pay by the statement that puts it on record. So ending a session, a grant
+//! or a user acts on the very next one.
 
 pub mod checkpoint;
 mod crypto;

@@ -48,11 +48,12 @@ impl Claim {
         now: Timestamp,
         accepts: impl Fn(&LiveSession) -> bool,
     ) -> Result<Option<Result<Self, Denied>>, StoreError> {
-        let remembered = db.trail().sessions.find(&bearer.session_id).filter(|remembered| {
-            remembered.account == bearer.account
-                && remembered.today == now.day()
-                && accepts(&remembered.session)
-        });
+        let remembered =
+            db.trail().remembered.sessions.find(&bearer.session_id).filter(|remembered| {
+                remembered.account == bearer.account
+                    && remembered.today == now.day()
+                    && accepts(&remembered.session)
+            });
         if let Some(Ok(allowed)) = remembered.map(|remembered| remembered.allow(&bearer.perms)) {
             return Ok(Some(Ok(Self(allowed))));
         }
@@ -84,7 +85,7 @@ impl Claim {
 
 /// A session as it was found: it may have ended since, and its user's grants changed.
 #[derive(Debug)]
-pub(super) struct Remembered {
+pub(super) struct SeenSession {
     account: Account,
     session_id: String,
     /// The day whose grants these are.
@@ -94,7 +95,7 @@ pub(super) struct Remembered {
     allowed: OnceLock<Arc<Allowed<Read>>>,
 }
 
-impl Remembered {
+impl SeenSession {
     fn new(account: &Account, session_id: &str, today: Day, session: LiveSession) -> Self {
         let (account, session_id) = (account.clone(), session_id.to_owned());
         Self { account, session_id, today, session, allowed: OnceLock::new() }
@@ -137,19 +138,19 @@ async fn look_up(
     account: &Account,
     session_id: &str,
     now: Timestamp,
-) -> Result<Option<Arc<Remembered>>, StoreError> {
+) -> Result<Option<Arc<SeenSession>>, StoreError> {
     let mut reader = db.reader().await?;
     let session = sessions::find_live(reader.access(), account, session_id, now).await?;
     drop(reader);
     let Some(session) = session else {
         // It is over: whoever asks again is not to be proven wrong by the recorder once more.
-        db.trail().sessions.forget(&session_id.to_owned());
+        db.trail().remembered.sessions.forget(&session_id.to_owned());
         return Ok(None);
     };
     let few = session.standing.grants.len() <= MOST_GRANTS;
-    let found = Arc::new(Remembered::new(account, session_id, now.day(), session));
+    let found = Arc::new(SeenSession::new(account, session_id, now.day(), session));
     if few {
-        db.trail().sessions.keep(session_id.to_owned(), Arc::clone(&found), 1);
+        db.trail().remembered.sessions.keep(session_id.to_owned(), Arc::clone(&found), 1);
     }
     Ok(Some(found))
 }

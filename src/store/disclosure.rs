@@ -169,7 +169,7 @@ pub async fn pay(
 ) -> Result<Disclosed, Withheld> {
     let mut allowed = claim.allowed();
     let key = shape.as_ref().map(|shape| key(&allowed, &asked, shape));
-    if let Some(kept) = key.as_ref().and_then(|key| db.trail().answers.find(key)) {
+    if let Some(kept) = key.as_ref().and_then(|key| db.trail().remembered.answers.find(key)) {
         match give_again(db, &allowed, &kept, purpose).await? {
             Some(given) => return Ok(given),
             None => allowed = Box::pin(claim::renew(db, &allowed, purpose.at)).await?,
@@ -243,7 +243,7 @@ async fn read_and_give(
                     };
                     // About what the key and the rest of it weigh, beside the text.
                     let weight = 1024 + text.len();
-                    db.trail().answers.keep(key, Arc::new(kept), weight);
+                    db.trail().remembered.answers.keep(key, Arc::new(kept), weight);
                 }
                 Rows::Text(text)
             }

@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::audit::{self, Prepared};
 use super::chain::Head;
 use super::proof::{self, Proof};
+use super::trail::Remembered;
 use super::turns::Turns;
 use super::{Access, StoreError};
 
@@ -66,12 +67,14 @@ pub(super) struct Recorder(mpsc::Sender<Message>);
 
 impl Recorder {
     /// Starts the task, which ends when nobody can send to it any more.
-    pub(super) fn start(place: Place) -> Self {
+    pub(super) fn start(place: Place, remembered: Arc<Remembered>) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         tokio::spawn(async move {
             loop {
-                let writer = Writer { place: place.clone(), open: None };
+                let remembered = Arc::clone(&remembered);
+                let writer =
+                    Writer { place: place.clone(), open: None, was_open: false, remembered };
                 let task = tokio::spawn(run(Arc::clone(&receiver), writer));
                 match task.await {
                     Err(error) if error.is_panic() => {
@@ -145,6 +148,8 @@ async fn run(receiver: Arc<Mutex<mpsc::Receiver<Message>>>, mut writer: Writer) 
 struct Writer {
     place: Place,
     open: Option<Open>,
+    was_open: bool,
+    remembered: Arc<Remembered>,
 }
 
 /// A connection, and where the chain ends that it writes to.
@@ -215,7 +220,17 @@ impl Writer {
         // Taken out, and so gone if this is given up halfway.
         let Open { mut connection, head } = match self.open.take() {
             Some(open) => open,
-            None => connect(&self.place).await?,
+            None => {
+                let open = connect(&self.place).await?;
+                if std::mem::replace(&mut self.was_open, true) {
+                    // Another database may answer now, where what the jobs rest on is not so, though
+                    // its versions are the same.
+                    self.remembered.forget();
+                    self.open = Some(open);
+                    return Ok(Attempt::Fallen((0..jobs.len()).collect()));
+                }
+                open
+            }
         };
         let (rows, end) = audit::link(head, jobs.iter().map(|job| &job.record));
         let written = audit::append_linked(connection.access(), head, &rows, &proofs).await?;

@@ -65,6 +65,10 @@ impl Numbers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(hash).copied()
     }
 
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn keep(&self, known: &[Known]) {
         let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if numbers.len() + known.len() > REMEMBERED {
@@ -112,7 +116,7 @@ impl<'a> Collector<'a> {
     }
 
     fn add(&mut self, set: Set) {
-        let number = self.db.trail().sets.find(&set.hash);
+        let number = self.db.trail().remembered.sets.find(&set.hash);
         self.waiting += usize::from(number.is_none());
         self.found.push(match number {
             Some(number) => Found::Known(Known { number, hash: set.hash }),
@@ -147,7 +151,7 @@ impl<'a> Collector<'a> {
         }
         tx.commit().await?;
         // Not before they are there for good.
-        self.db.trail().sets.keep(&added);
+        self.db.trail().remembered.sets.keep(&added);
         self.waiting = 0;
         Ok(())
     }

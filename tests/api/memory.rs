@@ -129,3 +129,39 @@ async fn two_who_see_different_people_never_get_each_others_answer() {
     assert!(last[1].starts_with("bob ") && last[1].ends_with(r#" ["mturner"]"#), "{last:?}");
     assert!(last[2].starts_with("ann ") && last[2].ends_with(r#" ["jdoe"]"#), "{last:?}");
 }
+
+/// A standby that takes over may lack the last commits, and count its versions up to the same numbers
+/// by others.
+#[tokio::test]
+async fn what_is_remembered_is_forgotten_when_the_recorder_has_lost_its_connection() {
+    if !is_postgres() {
+        // An SQLite file has no standby, and its connection cannot be cut off.
+        return;
+    }
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    remembered(&caller).await;
+    for sql in [
+        "ALTER TABLE grants DISABLE TRIGGER ALL",
+        "UPDATE grants SET ended_at = 1, ended_by = 'x'",
+        "ALTER TABLE grants ENABLE TRIGGER ALL",
+    ] {
+        app.database.execute(sql).await;
+    }
+    assert_eq!(caller.read_pay().await.status, 200, "no version tells of it");
+    app.database
+        .execute(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l \
+             WHERE l.locktype = 'advisory' AND l.classid = 'audit_chains'::regclass::oid",
+        )
+        .await;
+    let records = app.database.number("SELECT COUNT(*) FROM audit").await;
+    let mut answer = caller.read_pay().await;
+    for _ in 0..3 {
+        if answer.status == 503 {
+            answer = caller.read_pay().await;
+        }
+    }
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM audit").await, records);
+}

@@ -50,12 +50,47 @@ async fn a_login_and_a_logout_are_on_record_and_a_refusal_reveals_nothing() {
 #[tokio::test]
 async fn r80_a_record_holds_no_amount_password_or_token() {
     let app = TestApp::new().await;
+    for permission in ["write", "manage", "audit"] {
+        app.add_grant("twilio", "twilio", permission, "org").await;
+    }
     let caller = app.demo_user().await;
-    caller.read_pay().await;
-    let all = "SELECT org || actor || COALESCE(session_id, '') || action || COALESCE(grants, '') || subjects || client || request_id FROM audit";
-    let records = app.database.texts(all).await.join("\n");
-    let signature = caller.token().rsplit_once('.').unwrap().1;
-    for secret in ["2000.00", "200000", "ahoy", signature] {
+    for path in ["/bearer?fields=amount", "/bearer?sort=-amount", "/pay", "/pay/jdoe", "/audit"] {
+        assert_eq!(caller.get(path).send().await.status, 200, "{path}");
+    }
+    let csv = caller.get("/bearer").field("Accept", "text/csv").send().await;
+    assert_eq!(csv.status, 200);
+    let rate = r#"{"effective_from":"2026-01-01","amount":"31337.17","currency":"USD"}"#;
+    let new = caller.post("/pay/jdoe").field("If-Match", "*").json(rate).send().await;
+    assert_eq!(new.status, 201, "{new:?}");
+    let file = "username,effective_from,amount,currency\njdoe,2026-02-01,42424.24,USD\n";
+    let import = caller.post("/pay").field("Content-Type", "text/csv").body(file).send().await;
+    assert_eq!(import.status, 200, "{import:?}");
+    let token = r#"{"name":"script","until":"2026-04-01","perms":["read"]}"#;
+    let token = caller.post("/me/tokens").json(token).send().await;
+    assert_eq!(token.status, 201, "{token:?}");
+    let person = r#"{"username":"ann","name":"Ann"}"#;
+    let person = caller.post("/users").json(person).send().await;
+    assert_eq!(person.status, 201, "{person:?}");
+
+    let columns =
+        "org actor session_id token action permission grants subjects detail outcome client";
+    let columns: Vec<String> = columns
+        .split(' ')
+        .map(|column| format!("COALESCE({column}, '')"))
+        .chain(["request_id".to_owned()])
+        .collect();
+    let all = format!("SELECT {} FROM audit", columns.join(" || ' ' || "));
+    let records = app.database.texts(&all).await.join("\n");
+    for action in ["export_pay", "sum_pay", "record_pay", "import_pay", "add_token", "add_person"] {
+        assert!(records.contains(action), "{action}: {records}");
+    }
+    let signature = |token: &str| token.rsplit_once('.').unwrap().1.to_owned();
+    let made = token.json()["access_token"].as_str().map(signature).unwrap();
+    let password = person.json()["password"].as_str().unwrap().to_owned();
+    let own = signature(caller.token());
+    for secret in
+        ["2000.00", "31337", "42424", "3133717", "4242424", "ahoy", &own, &made, &password]
+    {
         assert!(!records.contains(secret), "{secret}");
     }
 }
