@@ -2,6 +2,7 @@
 //! outside of Stipend, as from another node or a shell.
 
 use crate::support::app::{Actor, TestApp};
+use crate::support::database::is_postgres;
 
 const BOTH: &str = "jdoe 2000.00 mturner 2500.00";
 
