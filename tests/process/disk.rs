@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::left_out;
 use crate::load::now;
 use crate::startup::refused;
 use crate::support::chain::verify;
 use crate::support::database::{TestDatabase, is_postgres};
 use crate::support::server::{Server, command};
+use crate::{lacking, left_out};
 
 const KEY: (&str, &str) = ("ROCKET_JWT_SECRET", "mJ0uX3yQ7fKp2sVd9wZr4tBn6hLc8gEa1iOo5kTxYvU");
 
@@ -29,7 +29,7 @@ impl Disk {
         std::fs::create_dir(&path).unwrap();
         let disk = Self(path);
         if !disk.run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]) {
-            left_out("a full disk: a file system cannot be mounted here");
+            lacking("a full disk: a file system cannot be mounted here");
             return None;
         }
         Some(disk)
@@ -126,7 +126,7 @@ impl<'a> Unwritable<'a> {
             && open.write_all(b"x").is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
             && Self::change("-i", &probe);
         if !can {
-            left_out("a file that turns read-only: chattr has no such effect here");
+            lacking("a file that turns read-only: chattr has no such effect here");
             return None;
         }
         let unwritable = Self(files);

@@ -34,3 +34,10 @@ fn left_out(what: &str) {
     let mut stderr = std::io::stderr();
     writeln!(stderr, "left out: {what}").unwrap();
 }
+
+/// The same of what this machine lacks, and so a failure where nothing may be left out.
+fn lacking(what: &str) {
+    let required = std::env::var_os("STIPEND_TEST_REQUIRE").is_some();
+    assert!(!required, "{what}, and STIPEND_TEST_REQUIRE is set");
+    left_out(what);
+}

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::left_out;
+use crate::lacking;
 use crate::support::chain::verify;
 use crate::support::database::is_postgres;
 use crate::support::server::Server;
@@ -45,7 +45,7 @@ fn may_open(files: u64) -> bool {
 #[tokio::test]
 async fn r102_past_a_full_queue_of_records_the_answer_is_503_at_once_and_the_queue_is_kept() {
     if !may_open(2 * READERS as u64 + 200) {
-        return left_out("a full queue of records: too few files may be open here");
+        return lacking("a full queue of records: too few files may be open here");
     }
     let server = Server::start(&[]).await;
     let token = server.log_in();
