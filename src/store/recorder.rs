@@ -74,7 +74,7 @@ impl Recorder {
             loop {
                 let remembered = Arc::clone(&remembered);
                 let writer =
-                    Writer { place: place.clone(), open: None, was_open: false, remembered };
+                    Writer { place: place.clone(), open: None, is_lost: false, remembered };
                 let task = tokio::spawn(run(Arc::clone(&receiver), writer));
                 match task.await {
                     Err(error) if error.is_panic() => {
@@ -148,7 +148,8 @@ async fn run(receiver: Arc<Mutex<mpsc::Receiver<Message>>>, mut writer: Writer) 
 struct Writer {
     place: Place,
     open: Option<Open>,
-    was_open: bool,
+    /// Whether the connection before was lost, and another database may answer on the next one.
+    is_lost: bool,
     remembered: Arc<Remembered>,
 }
 
@@ -202,6 +203,7 @@ impl Writer {
                 Err(error) => {
                     tracing::error!(%error, records = jobs.len(), "records could not be written");
                     self.open = None;
+                    self.is_lost |= is_loss(&error);
                     let error = error.to_string();
                     return tell(jobs, || Err(StoreError::Unrecorded(error.clone())));
                 }
@@ -222,9 +224,8 @@ impl Writer {
             Some(open) => open,
             None => {
                 let open = connect(&self.place).await?;
-                if std::mem::replace(&mut self.was_open, true) {
-                    // Another database may answer now, where what the jobs rest on is not so, though
-                    // its versions are the same.
+                if std::mem::take(&mut self.is_lost) {
+                    // There what the jobs rest on may not be so, though its versions are the same.
                     self.remembered.forget();
                     self.open = Some(open);
                     return Ok(Attempt::Fallen((0..jobs.len()).collect()));
@@ -287,4 +288,14 @@ async fn connect(place: &Place) -> Result<Open, StoreError> {
 /// What the trigger of a chain says to whoever comes second (a serialisation failure).
 fn is_conflict(error: &SqlError) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40001")
+}
+
+/// Whether a connection was lost by this, or lacks what this process knows to be in the database; and not
+/// a statement that the database refused, such as for a lock or a full disk.
+fn is_loss(error: &StoreError) -> bool {
+    let StoreError::Database(SqlError::Database(refused)) = error else { return true };
+    // Class 08 is the connection's, 57P the server's end; 23503 says that sets are missing.
+    refused
+        .code()
+        .is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "23503")
 }
