@@ -203,7 +203,8 @@ impl Writer {
                 Err(error) => {
                     tracing::error!(%error, records = jobs.len(), "records could not be written");
                     self.open = None;
-                    self.is_lost |= is_loss(&error);
+                    // An SQLite file stays the one that it is.
+                    self.is_lost |= matches!(self.place, Place::Postgres(_)) && is_loss(&error);
                     let error = error.to_string();
                     return tell(jobs, || Err(StoreError::Unrecorded(error.clone())));
                 }

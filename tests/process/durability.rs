@@ -31,7 +31,13 @@ async fn r64_r102_kill_9_at_any_moment_loses_nothing_that_was_acknowledged_fifty
     Load::allow(&server.database).await;
     let (token, load) = (server.log_in(), Load::default());
     let mut slowest = Duration::ZERO;
-    for round in 1..=KILLS {
+    const ALL: [Work; 6] =
+        [Work::List, Work::Sum, Work::History, Work::Export, Work::Change, Work::LogIn];
+    let done = |work| load.got().iter().filter(|got| got.work == work && got.is_success()).count();
+    let mut round = 0;
+    // On a slow machine few sign-ins are over before a kill: then there are more of these.
+    while round < KILLS || (round < 4 * KILLS && ALL.into_iter().any(|work| done(work) < 10)) {
+        round += 1;
         let before = load.got().len();
         thread::scope(|scope| {
             load.clients(scope, server.address, &token);
@@ -56,9 +62,8 @@ async fn r64_r102_kill_9_at_any_moment_loses_nothing_that_was_acknowledged_fifty
         }
     }
     assert!(slowest < Duration::from_secs(10), "it starts at once: {slowest:?}");
-    for work in [Work::List, Work::Sum, Work::History, Work::Export, Work::Change, Work::LogIn] {
-        let done = load.got().iter().filter(|got| got.work == work && got.is_success()).count();
-        assert!(done >= 10, "{work:?}: {done}");
+    for work in ALL {
+        assert!(done(work) >= 10, "{work:?}: {}", done(work));
     }
     assert!(load.unanswered() > 0, "it was killed while it was busy");
     verify(&server.database).await;
