@@ -2,8 +2,8 @@
 //! believed, but proven by the record: see [`super::proof`]. The numbers of sets are, without asking
 //! again: while a process runs, no set is ever changed or removed, as its triggers see to. All of it is
 //! forgotten when the recorder has lost its connection to PostgreSQL, since another database may answer
-//! then: a standby that took over may lack the last commits. Whoever puts an older database in its place does not leave
-//! it to that, and restarts every process.
+//! then: a standby that took over may lack the last commits. Whoever puts an older database in its
+//! place does not leave it to that, and restarts every process.
 
 use std::sync::Arc;
 

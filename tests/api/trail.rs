@@ -89,7 +89,7 @@ async fn r80_a_record_holds_no_amount_password_or_token() {
     let password = person.json()["password"].as_str().unwrap().to_owned();
     let own = signature(caller.token());
     for secret in
-        ["2000.00", "31337", "42424", "3133717", "4242424", "ahoy", &own, &made, &password]
+        ["2000.00", "31337.17", "42424.24", "3133717", "4242424", "ahoy", &own, &made, &password]
     {
         assert!(!records.contains(secret), "{secret}");
     }
