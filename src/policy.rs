@@ -266,7 +266,8 @@ impl Principal {
         Self { account, session_id, perms, standing }
     }
 
-    /// The same person with these grants, whatever a token narrows them to.
+    /// The same person with these grants, whatever a token narrows them to: for comparing what somebody holds
+    /// with what somebody else would get, and never for letting them act.
     pub fn with_all(&self, grants: Vec<Grant>) -> Self {
         let perms = Permission::ALL.map(|permission| permission.name().to_owned());
         let standing = Standing { grants, ..self.standing.clone() };
@@ -321,8 +322,13 @@ impl Principal {
     /// The proof that the caller holds the permission `P` over somebody, on `today`.
     pub fn allow<P: Right>(&self, today: Day) -> Result<Allowed<P>, Denied> {
         self.has(P::PERMISSION)?;
-        let grants = self.grants().iter().filter(|grant| grant.permission == P::PERMISSION);
-        let grants = grants.cloned().collect();
+        let holds = |grant: &&Grant| {
+            grant.permission == P::PERMISSION && grant.until.is_none_or(|until| today <= until)
+        };
+        let grants: Vec<Grant> = self.grants().iter().filter(holds).cloned().collect();
+        if grants.is_empty() {
+            return Err(Denied { needed: P::PERMISSION, lack: Lack::Grant });
+        }
         let visibility = Visibility { grants, today, version: self.standing.version };
         Ok(Allowed { principal: self.clone(), visibility, right: PhantomData })
     }
@@ -426,9 +432,10 @@ impl<P: Right> Allowed<P> {
         &self.visibility
     }
 
-    /// The same proof from the holder's grants as they are now, or none, if they have ended.
-    pub fn renew(&self, standing: Standing) -> Result<Self, Denied> {
-        self.principal.renew(standing).allow(self.visibility.today)
+    /// The same proof from the holder's grants as they are on a day, which may have begun since; or none,
+    /// if they have ended.
+    pub fn renew(&self, standing: Standing, today: Day) -> Result<Self, Denied> {
+        self.principal.renew(standing).allow(today)
     }
 
     /// The same proof, with that of a sign-in at most so long ago.

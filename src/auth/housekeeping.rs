@@ -1,16 +1,18 @@
 //! What a server does by itself, beside answering: a list of duties, each at its own pace.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::checkpoint::Checkpoint;
 use super::keys::{GRACE, Keys};
-use super::{Ports, Upkeep};
+use super::{LastUsed, Ports};
 use crate::clock::Timestamp;
-use crate::store::{Db, StoreError, keys};
+use crate::store::{Db, StoreError, keys, sessions};
 
 /// How long the duties under way may take to finish when the server stops.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,13 +26,20 @@ enum Duty {
     EraseKeys,
     /// Writes checkpoints of the audit trail to the log, which is to leave the machine.
     LogCheckpoint,
-    /// Writes when sessions were used, and forgets those that are long over.
-    KeepSessions,
+    /// Writes when sessions were used.
+    WriteLastUsed,
+    /// Forgets the sessions that are long over.
+    PruneSessions,
 }
 
 impl Duty {
-    const ALL: &[Self] =
-        &[Self::ReadKeys, Self::EraseKeys, Self::KeepSessions, Self::LogCheckpoint];
+    const ALL: &[Self] = &[
+        Self::ReadKeys,
+        Self::EraseKeys,
+        Self::LogCheckpoint,
+        Self::WriteLastUsed,
+        Self::PruneSessions,
+    ];
 
     /// How long after its last end it begins again.
     const fn every(self) -> Duration {
@@ -38,7 +47,8 @@ impl Duty {
             Self::ReadKeys => Duration::from_millis(500),
             Self::EraseKeys => Duration::from_secs(60),
             Self::LogCheckpoint => Duration::from_secs(1),
-            Self::KeepSessions => Duration::from_secs(20),
+            Self::WriteLastUsed => Duration::from_secs(20),
+            Self::PruneSessions => Duration::from_secs(6 * 60 * 60),
         }
     }
 
@@ -48,10 +58,14 @@ impl Duty {
             Self::ReadKeys => house.keys.read(&house.db, now).await.map(drop),
             Self::EraseKeys => erase_keys(&house.db, now).await,
             Self::LogCheckpoint => log_checkpoint(house, now, false).await,
-            Self::KeepSessions => {
-                house.upkeep.lock().await.run().await;
-                Ok(())
-            }
+            Self::WriteLastUsed => house.last_used.write_each_minute(&house.db, now).await,
+            Self::PruneSessions => match prune_sessions(&house.db, now).await? {
+                0 => Ok(()),
+                number => {
+                    tracing::info!(number, "deleted sessions that were long over");
+                    Ok(())
+                }
+            },
         }
     }
 }
@@ -75,6 +89,28 @@ async fn erase_keys(db: &Db, now: Timestamp) -> Result<(), StoreError> {
     tx.commit().await?;
     tracing::info!(erased, "retired keys whose last token has ended were erased");
     Ok(())
+}
+
+/// For how long the row of a session is kept that has ended or expired. Its id stays in the records
+/// for ever; the row says beside that from where and until when it was, which somebody may ask who
+/// looks into what happened.
+const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How many rows one transaction deletes, so that no writer waits for long.
+const AT_ONCE: u16 = 1000;
+
+/// Deletes the rows of sessions that have been over for 90 days; gives how many. Nothing refers to them,
+/// and a session without a row lets nobody in.
+pub async fn prune_sessions(db: &Db, now: Timestamp) -> Result<u64, StoreError> {
+    let mut deleted = 0;
+    loop {
+        let mut tx = db.begin().await?;
+        let some = sessions::prune(tx.access(), now.minus(KEPT), AT_ONCE).await?;
+        tx.commit().await?;
+        deleted += some;
+        if some < u64::from(AT_ONCE) {
+            return Ok(deleted);
+        }
+    }
 }
 
 /// After so many further records a checkpoint is logged.
@@ -123,7 +159,7 @@ pub(super) struct House {
     pub(super) ports: Ports,
     pub(super) keys: Arc<Keys>,
     pub(super) logged: Mutex<Option<Logged>>,
-    pub(super) upkeep: tokio::sync::Mutex<Upkeep>,
+    pub(super) last_used: Arc<LastUsed>,
 }
 
 /// The duties at work. Dropped, they end at once.
@@ -157,9 +193,11 @@ impl Housekeeping {
             tracing::warn!("the server's own work was cut off that did not end in time");
         }
         // What the last requests left to be written.
-        let last = async { self.house.upkeep.lock().await.finish().await };
-        if tokio::time::timeout(PATIENCE, last).await.is_err() {
-            tracing::warn!("when sessions were used could not be written in time");
+        let last = self.house.last_used.write(&self.house.db, self.house.ports.clock.now());
+        match tokio::time::timeout(PATIENCE, last).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "when sessions were used was not written"),
+            Err(_) => tracing::warn!("when sessions were used could not be written in time"),
         }
         // What comes after this is in no checkpoint of this server.
         self.house.db.end_recording().await;
@@ -182,7 +220,9 @@ async fn repeat(duty: Duty, house: Arc<House>, mut stopped: watch::Receiver<bool
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = tokio::time::sleep(duty.every()) => {}
         }
-        match duty.run(&house).await {
+        let done = AssertUnwindSafe(duty.run(&house)).catch_unwind().await;
+        // A panic has its own line, and ends no duty.
+        match done.unwrap_or(Err(StoreError::Impossible("what a duty works with"))) {
             Ok(()) if fails => {
                 tracing::info!(?duty, "this works again");
                 fails = false;

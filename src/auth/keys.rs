@@ -20,7 +20,7 @@ use crate::config::Secret;
 use crate::domain::{KeyAlgorithm, Purpose};
 use crate::entropy::{Entropy, EntropyError};
 use crate::store::chain::hex;
-use crate::store::keys::{self as store, KeyRecord, NewKey};
+use crate::store::keys::{self as key_rows, KeyRecord, NewKey};
 use crate::store::{Access, Db, StoreError};
 
 /// How long a retired key verifies at least: a login that was under way when it was retired may open
@@ -207,7 +207,7 @@ impl Ring {
                 ring.checkpoints.insert(record.kid.clone(), past);
             }
         }
-        if let Some(record) = store::signer(records, Purpose::Checkpoints, now) {
+        if let Some(record) = key_rows::signer(records, Purpose::Checkpoints, now) {
             let held = before.checkpoint.clone().filter(|key| key.kid == record.kid);
             ring.checkpoint = held.or_else(|| open_checkpoint(record, sealer).map(Arc::new));
             if ring.checkpoint.is_none() {
@@ -333,7 +333,7 @@ pub async fn add(
         added_at,
         signs_from,
     };
-    if store::add(access, &new).await? { Ok(key.kid) } else { Err(AddError::Exists(key.kid)) }
+    if key_rows::add(access, &new).await? { Ok(key.kid) } else { Err(AddError::Exists(key.kid)) }
 }
 
 /// No token can be signed.
@@ -396,7 +396,7 @@ impl Keys {
 
     async fn read_alone(&self, db: &Db, now: Timestamp) -> Result<Arc<Ring>, StoreError> {
         let mut reader = db.reader().await?;
-        let records = store::list(reader.access()).await?;
+        let records = key_rows::list(reader.access()).await?;
         let (ring, closed) = Ring::of(&records, &self.sealer, &self.ring(), now);
         let ring = Arc::new(ring);
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring.clone();
@@ -424,9 +424,9 @@ impl Keys {
         access: Access<'_>,
         now: Timestamp,
     ) -> Result<Arc<Key>, SigningError> {
-        let records = store::list(access).await?;
-        let signer = store::signer(&records, Purpose::Tokens, now)
-            .or_else(|| store::first_signer(&records, Purpose::Tokens, now));
+        let records = key_rows::list(access).await?;
+        let signer = key_rows::signer(&records, Purpose::Tokens, now)
+            .or_else(|| key_rows::first_signer(&records, Purpose::Tokens, now));
         let Some(record) = signer else {
             tracing::error!("no key signs tokens: stipend key list");
             return Err(SigningError::NoKey);

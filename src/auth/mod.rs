@@ -20,7 +20,6 @@ mod signer;
 mod throttle;
 mod token;
 pub mod trusted;
-mod upkeep;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,18 +38,17 @@ use crate::store::audit::{self, Action, Origin, Record};
 use crate::store::sessions::{LiveSession, NewSession, Opener};
 use crate::store::{Bearer, Claim, Db, OpenError, StoreError, sessions, users};
 
-pub use housekeeping::Housekeeping;
+pub use housekeeping::{Housekeeping, prune_sessions};
 pub use keys::{Keys, SigningError};
 pub use last_used::LastUsed;
 pub use password::{Gate, GateError, Verdict};
 pub use root::{KeyError, Root};
 pub use seal::Sealer;
 use second_factor::Challenge;
-pub use second_factor::{Code, InvalidCode, Proof, RECOVERY_CODES};
+pub use second_factor::{Code, GivenFactor, InvalidCode, RECOVERY_CODES};
 pub(crate) use second_factor::{RecoveryCodes, SharedSecret};
 pub use signer::{Signer, SigningKey};
 pub use throttle::{Throttle, Throttled};
-pub use upkeep::Upkeep;
 
 /// The two ports through which time and randomness come in.
 #[derive(Clone)]
@@ -136,13 +134,13 @@ struct Admitted {
     /// The hash that says so of the password.
     hash: String,
     /// What says so of the code.
-    proof: Proof,
+    proof: GivenFactor,
     attempt: Arc<Attempt>,
 }
 
 /// What somebody has to know.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum Demand {
     /// The password, and a code, if they have a second factor.
     Both,
     /// The password: they have signed in with the code already, a short while ago.
@@ -204,6 +202,7 @@ impl Auth {
         // A key that cannot be used is told before there is a database.
         Root::read(&config.key)?;
         let db = Db::open(&config.database).await?;
+        db.check_guards(&config.database).await?;
         let sealer = sealing::open(&db, &config.key, &ports, Asking::Server).await?;
         let keys = Arc::new(Keys::new(sealer.clone()));
         keys.read(&db, ports.clock.now()).await?;
@@ -211,13 +210,13 @@ impl Auth {
         let (tokens, demo) = (config.tokens.clone(), config.access.demo);
         let throttle = Throttle::new(&sealer);
         let max_sign_in_age = config.access.max_sign_in_age;
-        let last_used = Arc::default();
+        let last_used: Arc<LastUsed> = Arc::default();
         let house = House {
             db: db.clone(),
             ports: ports.clone(),
             keys: keys.clone(),
             logged: Mutex::default(),
-            upkeep: Upkeep::new(&db, &ports, &last_used).into(),
+            last_used: Arc::clone(&last_used),
         };
         let housekeeping = Arc::new(Housekeeping::start(house));
         Ok(Self {
@@ -260,7 +259,7 @@ impl Auth {
     ) -> Result<Issued, LogInError> {
         let wanted = credentials.perms.clone();
         let Admitted { account, hash, proof, attempt } =
-            self.verify(credentials, Asked::Both, origin).await?;
+            self.verify(credentials, Demand::Both, origin).await?;
         let now = self.ports.clock.now();
         let lifetime = self.tokens.ttl;
         let session_id = random_id(self.ports.entropy.as_ref())?;
@@ -311,7 +310,7 @@ impl Auth {
     async fn verify(
         &self,
         Credentials { username, password, code, .. }: Credentials,
-        asked: Asked,
+        asked: Demand,
         origin: &Origin,
     ) -> Result<Admitted, LogInError> {
         let account = Account::parse(&username, &self.default_org).ok();
@@ -334,10 +333,10 @@ impl Auth {
             Err(throttled) => Verdict::Throttled(throttled),
         };
         let (verdict, proof) = match (&known, challenge) {
-            (Some((account, _)), Some(challenge)) if asked == Asked::Both => {
+            (Some((account, _)), Some(challenge)) if asked == Demand::Both => {
                 challenge.judge(verdict, account, &self.sealer, now)
             }
-            _ => (verdict, Proof::NOTHING),
+            _ => (verdict, GivenFactor::NOTHING),
         };
         match (known, verdict) {
             (Some((account, hash)), Verdict::Right) => {
@@ -421,7 +420,7 @@ impl Auth {
         password: Secret<String>,
         origin: &Origin,
     ) -> Result<String, LogInError> {
-        Ok(self.prove_again(caller, password, None, Asked::Password, origin).await?.hash)
+        Ok(self.prove_again(caller, password, None, Demand::Password, origin).await?.hash)
     }
 
     /// The same with a code, as a sign-in has it. What was proved by that counts when it is spent.
@@ -431,8 +430,8 @@ impl Auth {
         password: Secret<String>,
         code: Code,
         origin: &Origin,
-    ) -> Result<(String, Proof), LogInError> {
-        let proved = self.prove_again(caller, password, Some(code), Asked::Both, origin).await?;
+    ) -> Result<(String, GivenFactor), LogInError> {
+        let proved = self.prove_again(caller, password, Some(code), Demand::Both, origin).await?;
         Ok((proved.hash, proved.proof))
     }
 
@@ -441,7 +440,7 @@ impl Auth {
         caller: &Principal,
         password: Secret<String>,
         code: Option<Code>,
-        asked: Asked,
+        asked: Demand,
         origin: &Origin,
     ) -> Result<Admitted, LogInError> {
         let username = caller.account().to_string();

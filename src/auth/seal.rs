@@ -1,7 +1,8 @@
 //! Secrets at rest: what the database must keep and nobody may read in a copy of it.
 //!
-//! The configured key is the root. Every key here comes from its text by HKDF-SHA256 (RFC 5869),
-//! each under a label of its own, so that none tells anything of another or of the root.
+//! Every key here comes from the text of a secret by HKDF-SHA256 (RFC 5869), each under a label of its own,
+//! so that none tells anything of another or of the secret. That is the configured key, which seals one
+//! further secret, and that one, which seals all else (decision 0010).
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -17,14 +18,14 @@ const SALT: &[u8] = b"stipend";
 /// What a sealed text begins with: which key and cipher made it.
 const VERSION: &str = "v1.";
 
-/// Seals secrets under the configured key, and derives further keys from it.
+/// Seals other secrets under a secret, and derives further keys from it.
 pub struct Sealer {
     root: hmac::Key,
     sealing: LessSafeKey,
 }
 
 impl Sealer {
-    /// The sealer of a configured key, by its text, which must be one that nobody can guess.
+    /// The sealer of a secret, by its text, which must be one that nobody can guess.
     pub fn new(text: &Secret<String>) -> Result<Self, KeyError> {
         let extracted = hmac::sign(&hmac::Key::new(HMAC_SHA256, SALT), text.expose().as_bytes());
         let root = hmac::Key::new(HMAC_SHA256, extracted.as_ref());

@@ -17,7 +17,7 @@ use crate::config::{KeySource, Secret};
 use crate::domain::{KeyAlgorithm, OrgName, Purpose};
 use crate::entropy::{EntropyError, random_id};
 use crate::store::audit::{self, Action, OPERATOR, Origin, Record};
-use crate::store::keys::{self as store, KeyRecord, Sealing};
+use crate::store::keys::{self as key_rows, KeyRecord, Sealing};
 use crate::store::{Access, Db, StoreError, orgs};
 
 /// What the secret that seals the others is sealed as.
@@ -43,7 +43,7 @@ pub async fn open(
     loop {
         // The database before the key: whoever begins the ring has written the key before, so that
         // of many first starts at once none finds a ring whose key it has looked for too early.
-        let found = store::find_sealing(db.reader().await?.access()).await?;
+        let found = key_rows::find_sealing(db.reader().await?.access()).await?;
         match (found, Root::read(source)?) {
             (Some(sealing), Some(root)) if sealing.root == root.kid() => {
                 return Ok(Arc::new(sealer_of(&sealing, &root)?));
@@ -113,12 +113,12 @@ async fn begin(db: &Db, root: &Root, ports: &Ports) -> Result<Option<Sealer>, St
     let now = ports.clock.now();
     let mut tx = db.begin().await?;
     let (sealing, sealer) = new_sealing(root, ports)?;
-    if !store::add_sealing(tx.access(), &sealing, now).await? {
+    if !key_rows::add_sealing(tx.access(), &sealing, now).await? {
         return Ok(None);
     }
     add_first_keys(tx.access(), &sealer, root, ports, now).await?;
     // Those from before there was a ring.
-    store::adopt(tx.access(), root.kid(), now).await?;
+    key_rows::adopt(tx.access(), root.kid(), now).await?;
     tx.commit().await?;
     Ok(Some(sealer))
 }
@@ -174,13 +174,13 @@ async fn take_over(
         return Err(other_root(sealing, root, "").into());
     }
     let mut tx = db.begin().await?;
-    store::lock(tx.access()).await?;
-    let records = store::list(tx.access()).await?;
+    key_rows::lock(tx.access()).await?;
+    let records = key_rows::list(tx.access()).await?;
     let kept = |key: &&KeyRecord| {
         key.purpose == Purpose::Tokens && key.kid != sealing.root && key.sealed.is_some()
     };
     let kept: Vec<&str> = records.iter().filter(kept).map(|key| key.kid.as_str()).collect();
-    let second_factors = store::second_factors(tx.access()).await?;
+    let second_factors = key_rows::count_second_factors(tx.access()).await?;
     if !kept.is_empty() || second_factors > 0 {
         let mut lost = String::from(", which cannot open");
         if !kept.is_empty() {
@@ -216,23 +216,23 @@ async fn replace(
     let now = ports.clock.now();
     let old = root_of(access.reborrow(), root).await?.root;
     let mut ended = 0;
-    for key in store::list(access.reborrow()).await? {
+    for key in key_rows::list(access.reborrow()).await? {
         match key.purpose {
             Purpose::Tokens => {
                 if old == key.kid {
-                    store::adopt(access.reborrow(), &key.kid, now).await?;
+                    key_rows::adopt(access.reborrow(), &key.kid, now).await?;
                 }
-                let by_org = store::revoke(access.reborrow(), &key.kid, now).await?;
+                let by_org = key_rows::revoke(access.reborrow(), &key.kid, now).await?;
                 ended += by_org.iter().map(|org| org.sessions).sum::<i64>();
             }
             Purpose::Checkpoints if key.is_active(now) => {
-                store::retire(access.reborrow(), &key.kid, now).await?;
+                key_rows::retire(access.reborrow(), &key.kid, now).await?;
             }
             Purpose::Checkpoints => {}
         }
     }
     let (sealing, sealer) = new_sealing(root, ports)?;
-    store::change_sealing(access.reborrow(), &sealing, now).await?;
+    key_rows::change_sealing(access.reborrow(), &sealing, now).await?;
     add_first_keys(access.reborrow(), &sealer, root, ports, now).await?;
     let detail = |_: &OrgName| -> Map<String, Value> {
         [("old", old.as_str().into()), ("new", Value::from(root.kid())), ("lost", true.into())]
@@ -246,7 +246,7 @@ async fn replace(
 
 /// What seals now, which another root than this one does.
 async fn root_of(access: Access<'_>, root: &Root) -> Result<Sealing, StartError> {
-    let sealing = store::find_sealing(access).await?;
+    let sealing = key_rows::find_sealing(access).await?;
     let sealing = sealing.ok_or_else(|| {
         KeyError("nothing is sealed yet: a server that starts takes the configured key".to_owned())
     })?;
@@ -266,15 +266,15 @@ pub async fn replace_lost(
     origin: &Origin,
 ) -> Result<(i64, i64), StartError> {
     let mut tx = db.begin().await?;
-    store::lock(tx.access()).await?;
+    key_rows::lock(tx.access()).await?;
     let (_, ended) = replace(tx.access(), root, ports, origin).await?;
-    let second_factors = store::second_factors(tx.access()).await?;
+    let second_factors = key_rows::count_second_factors(tx.access()).await?;
     tx.commit().await?;
     Ok((ended, second_factors))
 }
 
 /// Replaces the root by another with the old one at hand: nothing is lost. The new one is added to
-/// the ring, and signs from `signs_from` on where the old one does now.
+/// the ring, and signs once `lead` is over where the old one does now.
 pub async fn replace_known(
     db: &Db,
     old: &Root,
@@ -285,7 +285,7 @@ pub async fn replace_known(
 ) -> Result<Option<Timestamp>, StartError> {
     let (now, entropy) = (ports.clock.now(), ports.entropy.as_ref());
     let mut tx = db.begin().await?;
-    store::lock(tx.access()).await?;
+    key_rows::lock(tx.access()).await?;
     let sealing = root_of(tx.access(), root).await?;
     if sealing.root != old.kid() {
         return Err(KeyError(format!(
@@ -299,10 +299,11 @@ pub async fn replace_known(
     let sealer = Sealer::new(&secret)?;
     let sealed = root.sealer()?.seal(LABEL, secret.expose().as_bytes(), entropy)?;
     let sealing = Sealing { root: root.kid().to_owned(), sealed };
-    store::change_sealing(tx.access(), &sealing, now).await?;
+    key_rows::change_sealing(tx.access(), &sealing, now).await?;
 
-    let records = store::list(tx.access()).await?;
-    let signs = store::signer(&records, Purpose::Tokens, now).is_some_and(|k| k.kid == old.kid());
+    let records = key_rows::list(tx.access()).await?;
+    let signs =
+        key_rows::signer(&records, Purpose::Tokens, now).is_some_and(|k| k.kid == old.kid());
     let promoted = records.iter().filter_map(|key| key.signs_from).max();
     let signs_from = signs.then(|| {
         now.plus(lead).max(promoted.map_or(now, |at| at.plus(std::time::Duration::from_millis(1))))
@@ -313,7 +314,7 @@ pub async fn replace_known(
         let adding = Adding { purpose, algorithm, added_at: now, signs_from };
         keys::add(tx.access(), &sealer, adding, &root.secret(), entropy).await.map_err(used)?;
     } else if let Some(from) = signs_from {
-        store::promote(tx.access(), root.kid(), from).await?;
+        key_rows::promote(tx.access(), root.kid(), from).await?;
     }
     let detail = |_: &OrgName| -> Map<String, Value> {
         [("old", old.kid()), ("new", root.kid())]

@@ -189,9 +189,9 @@ pub(super) struct Challenge {
     hash: String,
 }
 
-/// What somebody has proved beside their password. It counts when it is [spent](Proof::spend).
+/// What somebody has proved beside their password. It counts when it is [spent](GivenFactor::spend).
 #[derive(Debug)]
-pub struct Proof(Proved);
+pub struct GivenFactor(Proved);
 
 #[derive(Debug)]
 enum Proved {
@@ -223,10 +223,10 @@ impl Challenge {
         account: &Account,
         sealer: &Sealer,
         now: Timestamp,
-    ) -> (Verdict, Proof) {
+    ) -> (Verdict, GivenFactor) {
         let is_right = matches!(verdict, Verdict::Right | Verdict::RightButWeak);
         match self.proved(account, sealer, now) {
-            Ok(proved) => (verdict, Proof(proved)),
+            Ok(proved) => (verdict, GivenFactor(proved)),
             Err(lack) if is_right => {
                 if let Lack::Key = lack {
                     tracing::error!(
@@ -236,9 +236,9 @@ impl Challenge {
                          them (stipend user reset-factor)"
                     );
                 }
-                (Verdict::Wrong, Proof::NOTHING)
+                (Verdict::Wrong, GivenFactor::NOTHING)
             }
-            Err(_) => (verdict, Proof::NOTHING),
+            Err(_) => (verdict, GivenFactor::NOTHING),
         }
     }
 
@@ -267,7 +267,7 @@ enum Lack {
     Key,
 }
 
-impl Proof {
+impl GivenFactor {
     /// Of somebody who has no second factor.
     pub(super) const NOTHING: Self = Self(Proved::Nothing);
 

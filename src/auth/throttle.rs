@@ -240,7 +240,7 @@ fn network(client: &str) -> String {
 
 /// One attempt to sign in, from when it is looked at until it is answered.
 pub(super) struct Attempt {
-    /// What counts here, in ascending order.
+    /// What counts here.
     counters: Vec<(String, &'static Limit)>,
     /// The one of them that is the account's.
     of_account: Option<String>,

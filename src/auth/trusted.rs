@@ -11,10 +11,10 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use super::keys::GRACE;
 use crate::clock::Timestamp;
 use crate::domain::Purpose;
 use crate::store::keys::{self, KeyRecord};
+use crate::store::verify::TOLERANCE;
 use crate::store::{Access, StoreError};
 
 /// A public key that signs what proves the trail, or did.
@@ -28,9 +28,10 @@ pub struct TrustedKey {
 
 impl TrustedKey {
     /// Whether what says that it was signed then cannot be of this key, but of a thief's. A server
-    /// may sign on for a moment, until it notices that its key has ended.
+    /// may sign on for a moment, until it notices that its key has ended, and by a clock that is ahead.
     pub fn had_ended(&self, at: Timestamp) -> bool {
-        self.ended_at.is_some_and(|ended| at > ended.plus(GRACE))
+        let since = |ended: Timestamp| at.as_millis().saturating_sub(ended.as_millis());
+        self.ended_at.is_some_and(|ended| since(ended) > TOLERANCE)
     }
 }
 
@@ -204,8 +205,8 @@ mod tests {
         let at = |millis| Timestamp::from_millis(millis);
         let key = |ended_at| TrustedKey { x: X.into(), ended_at };
         assert!(!key(None).had_ended(at(i64::MAX)));
-        assert!(!key(seconds(10)).had_ended(at(70_000)));
-        assert!(key(seconds(10)).had_ended(at(70_001)));
+        assert!(!key(seconds(10)).had_ended(at(610_000)));
+        assert!(key(seconds(10)).had_ended(at(610_001)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `stipend audit`.
 
-mod proof;
+mod integrity;
 
 use super::Failure;
 use super::operator::{Operator, nobody};
@@ -41,16 +41,16 @@ pub(super) enum Command {
     /// Verify that no record was changed, removed, inserted or reordered; needs no secret
     ///
     /// Exit code 0: the trail is whole. 1: it is not, and the message names the first bad record.
-    Verify(proof::Verify),
+    Verify(integrity::Verify),
     /// Write where the trail ends now, signed, as one line to be kept on another machine
     Checkpoint,
     /// Move the records from before a day to a file, which `verify --archive` reads as part of the
     /// trail
-    Archive(proof::Archive),
+    Archive(integrity::Archive),
 }
 
 #[derive(clap::Args)]
-pub(super) struct Asked {
+pub(super) struct RecordFilter {
     /// The org; the default one without this
     #[arg(long, value_parser = OrgName::parse)]
     org: Option<OrgName>,
@@ -71,7 +71,7 @@ pub(super) struct Asked {
     to: Option<Timestamp>,
 }
 
-impl Asked {
+impl RecordFilter {
     fn query(&self, limit: Option<u16>, after: Option<i64>) -> RecordQuery {
         RecordQuery {
             actor: self.actor.clone(),
@@ -88,7 +88,7 @@ impl Asked {
 #[derive(clap::Args)]
 pub(super) struct List {
     #[command(flatten)]
-    asked: Asked,
+    asked: RecordFilter,
     /// At most so many records
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -103,7 +103,7 @@ pub(super) struct List {
 #[derive(clap::Args)]
 pub(super) struct Export {
     #[command(flatten)]
-    asked: Asked,
+    asked: RecordFilter,
     /// Write one JSON array instead of CSV
     #[arg(long)]
     json: bool,
@@ -116,9 +116,9 @@ pub(super) async fn run(command: Command, operator: &Operator<'_>) -> Result<(),
             readers(&name, limit, after, json, operator).await
         }
         Command::Export(asked) => export(asked, operator).await,
-        Command::Verify(asked) => proof::verify(asked, operator).await,
-        Command::Checkpoint => proof::checkpoint(operator).await,
-        Command::Archive(asked) => proof::archive(asked, operator).await,
+        Command::Verify(asked) => integrity::verify(asked, operator).await,
+        Command::Checkpoint => integrity::checkpoint(operator).await,
+        Command::Archive(asked) => integrity::archive(asked, operator).await,
     }
 }
 

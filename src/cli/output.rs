@@ -6,9 +6,14 @@ use serde::Serialize;
 
 use super::Failure;
 
+/// A text for people, of which nothing steers a terminal: what a database holds may be anybody's.
+pub(super) fn harmless(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+}
+
 /// Writes a line for people to standard error.
 pub(super) fn message(text: &str) {
-    if let Err(error) = writeln!(std::io::stderr(), "{text}") {
+    if let Err(error) = writeln!(std::io::stderr(), "{}", harmless(text)) {
         // Nobody reads them; that is no reason to stop.
         tracing::debug!(%error, "a message was not read");
     }
@@ -29,7 +34,7 @@ pub(super) fn put(bytes: &[u8]) -> Result<bool, Failure> {
 
 /// Writes a line of data.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
-    put(format!("{text}\n").as_bytes()).map(drop)
+    put(format!("{}\n", harmless(text)).as_bytes()).map(drop)
 }
 
 /// Writes one JSON document.
@@ -87,6 +92,8 @@ impl<const N: usize> Table<N> {
             text.push_str(&format!("{cell:width$}  "));
         }
         text.truncate(text.trim_end().len().max(start));
+        let row = harmless(&text.split_off(start)).replace('\n', "\u{fffd}");
+        text.push_str(&row);
         text.push('\n');
     }
 }
@@ -97,4 +104,54 @@ pub(super) fn table<const N: usize>(
     rows: &[[String; N]],
 ) -> Result<(), Failure> {
     Table::new(head).rows(rows).map(drop)
+}
+
+/// A long list that is written page by page: as a table, or as one JSON array.
+pub(super) enum Pages<const N: usize> {
+    Table(Table<N>),
+    Json { is_first: bool },
+}
+
+impl<const N: usize> Pages<N> {
+    /// A list with the names of its columns, which are the table's alone.
+    pub(super) fn new(head: [&'static str; N], as_json: bool) -> Result<Self, Failure> {
+        if as_json {
+            put(b"[")?;
+            return Ok(Self::Json { is_first: true });
+        }
+        Ok(Self::Table(Table::new(head)))
+    }
+
+    /// Writes a page, of which each is a row of the table or an element of the array. False if the
+    /// reader has gone.
+    pub(super) fn write<T, B: Serialize>(
+        &mut self,
+        page: &[T],
+        row: impl Fn(&T) -> [String; N],
+        element: impl Fn(&T) -> B,
+    ) -> Result<bool, Failure> {
+        match self {
+            Self::Table(table) => {
+                let rows: Vec<[String; N]> = page.iter().map(row).collect();
+                table.rows(&rows)
+            }
+            Self::Json { is_first } => {
+                let mut text = String::new();
+                for one in page {
+                    text.push_str(if *is_first { "" } else { "," });
+                    text.push_str(&json_text(&element(one))?);
+                    *is_first = false;
+                }
+                put(text.as_bytes())
+            }
+        }
+    }
+
+    /// Ends the list.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        match self {
+            Self::Table(_) => Ok(()),
+            Self::Json { .. } => line("]"),
+        }
+    }
 }

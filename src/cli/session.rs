@@ -4,12 +4,12 @@ use clap::ArgGroup;
 
 use super::Failure;
 use super::operator::{Operator, nobody};
-use super::output::{NOTHING, Table, count, json_text, line, message, put};
+use super::output::{NOTHING, Pages, count, message};
 use crate::domain::{Account, TypedName};
 use crate::policy::{Allowed, Manage};
 use crate::service::shown::SessionBody;
 use crate::service::{Refused, people, sessions};
-use crate::store::sessions::{Asked, Session};
+use crate::store::sessions::{Session, SessionQuery};
 
 /// List and end sessions: who is signed in, and from where
 #[derive(clap::Subcommand)]
@@ -104,12 +104,12 @@ pub(super) async fn list(
 ) -> Result<(), Failure> {
     let allowed = operator.allow::<Manage>(&account.org).await?;
     must_sign_in(account, &allowed, operator).await?;
-    let mut writer = Sessions::new(as_json)?;
+    let mut writer = Pages::new(COLUMNS, as_json)?;
     let mut after: Option<String> = None;
     loop {
-        let asked = Asked { machine_only, after: after.as_deref(), limit: PAGE };
+        let asked = SessionQuery { machine_only, after: after.as_deref(), limit: PAGE };
         let page = sessions::list_of(operator.act, &allowed, &account.username, asked).await?;
-        if !writer.write(&page)? {
+        if !writer.write(&page, row, |session| SessionBody::new(session, None))? {
             return Ok(());
         }
         if page.len() < usize::from(PAGE) {
@@ -119,56 +119,8 @@ pub(super) async fn list(
     }
 }
 
-/// Writes sessions, page by page.
-enum Sessions {
-    Table(Table<8>),
-    Json { is_first: bool },
-}
-
-impl Sessions {
-    fn new(json: bool) -> Result<Self, Failure> {
-        if json {
-            put(b"[")?;
-            return Ok(Self::Json { is_first: true });
-        }
-        Ok(Self::Table(Table::new([
-            "SESSION",
-            "KIND",
-            "NAME",
-            "PERMS",
-            "CREATED",
-            "UNTIL",
-            "LAST USED",
-            "CLIENT",
-        ])))
-    }
-
-    /// False if the reader has gone.
-    fn write(&mut self, page: &[Session]) -> Result<bool, Failure> {
-        match self {
-            Self::Table(table) => {
-                let rows: Vec<[String; 8]> = page.iter().map(row).collect();
-                table.rows(&rows)
-            }
-            Self::Json { is_first } => {
-                let mut text = String::new();
-                for session in page {
-                    text.push_str(if *is_first { "" } else { "," });
-                    text.push_str(&json_text(&SessionBody::new(session, None))?);
-                    *is_first = false;
-                }
-                put(text.as_bytes())
-            }
-        }
-    }
-
-    fn end(self) -> Result<(), Failure> {
-        match self {
-            Self::Table(_) => Ok(()),
-            Self::Json { .. } => line("]"),
-        }
-    }
-}
+const COLUMNS: [&str; 8] =
+    ["SESSION", "KIND", "NAME", "PERMS", "CREATED", "UNTIL", "LAST USED", "CLIENT"];
 
 fn row(session: &Session) -> [String; 8] {
     let or_nothing = |text: Option<String>| text.unwrap_or_else(|| NOTHING.into());

@@ -11,7 +11,7 @@ use crate::policy::Manage;
 use crate::service::sessions::{self, MOST_TOKENS, NewToken};
 use crate::service::shown::MintedBody;
 use crate::service::{Refused, asked};
-use crate::store::sessions::Asked;
+use crate::store::sessions::SessionQuery;
 
 /// Make, list and end machine tokens: sessions of a user's scripts
 #[derive(clap::Subcommand)]
@@ -95,7 +95,7 @@ async fn add(wanted: Add, operator: &Operator<'_>) -> Result<(), Failure> {
 async fn end(account: &Account, token: &str, operator: &Operator<'_>) -> Result<(), Failure> {
     let allowed = operator.allow_recent::<Manage>(&account.org).await?;
     must_sign_in(account, &allowed, operator).await?;
-    let asked = Asked { machine_only: true, after: None, limit: MOST_TOKENS };
+    let asked = SessionQuery { machine_only: true, after: None, limit: MOST_TOKENS };
     let live = sessions::list_of(operator.act, &allowed, &account.username, asked).await?;
     let by_id = live.iter().find(|session| session.session_id == token);
     let by_name = live.iter().find(|session| session.token_name.as_deref() == Some(token));

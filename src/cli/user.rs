@@ -4,7 +4,7 @@ use clap::ArgGroup;
 use serde::Serialize;
 
 use super::operator::{Operator, missing};
-use super::output::{NOTHING, Table, json, json_text, line, message, put, table};
+use super::output::{NOTHING, Pages, json, line, message, table};
 use super::password::{self, Password};
 use super::values::Search;
 use super::{Failure, grant};
@@ -188,58 +188,16 @@ async fn list(asked: List, operator: &Operator<'_>) -> Result<(), Failure> {
     let org = asked.org.as_ref().unwrap_or(&operator.default_org);
     let allowed = operator.allow::<Manage>(org).await?;
     let filter = Filter { q: asked.q.flatten(), team: asked.team };
-    let mut writer = People::new(asked.json)?;
+    let mut writer = Pages::new(["USERNAME", "NAME", "TEAM", "EMPLOYEE", "USER"], asked.json)?;
     let mut after: Option<Username> = None;
     loop {
         let page = people::list(operator.act, &allowed, &filter, after.as_ref(), PAGE).await?;
-        if !writer.write(&page)? {
+        if !writer.write(&page, row, |person| PersonBody::from(person))? {
             return Ok(());
         }
         after = page.last().map(|person| person.username.clone());
         if page.len() < usize::from(PAGE) {
             return writer.end();
-        }
-    }
-}
-
-/// Writes people, page by page.
-enum People {
-    Table(Table<5>),
-    Json { is_first: bool },
-}
-
-impl People {
-    fn new(json: bool) -> Result<Self, Failure> {
-        if json {
-            put(b"[")?;
-            return Ok(Self::Json { is_first: true });
-        }
-        Ok(Self::Table(Table::new(["USERNAME", "NAME", "TEAM", "EMPLOYEE", "USER"])))
-    }
-
-    /// False if the reader has gone.
-    fn write(&mut self, page: &[Person]) -> Result<bool, Failure> {
-        match self {
-            Self::Table(table) => {
-                let rows: Vec<[String; 5]> = page.iter().map(row).collect();
-                table.rows(&rows)
-            }
-            Self::Json { is_first } => {
-                let mut text = String::new();
-                for person in page {
-                    text.push_str(if *is_first { "" } else { "," });
-                    text.push_str(&json_text(&PersonBody::from(person))?);
-                    *is_first = false;
-                }
-                put(text.as_bytes())
-            }
-        }
-    }
-
-    fn end(self) -> Result<(), Failure> {
-        match self {
-            Self::Table(_) => Ok(()),
-            Self::Json { .. } => line("]"),
         }
     }
 }

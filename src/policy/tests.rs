@@ -141,10 +141,17 @@ fn a_renewed_proof_is_narrowed_by_the_same_token() {
     let grant =
         |permission| Grant { grant_id: "g".into(), permission, reach: Reach::Own, until: None };
     let grants = vec![grant(Permission::Manage), grant(Permission::Read)];
-    let renewed = allowed.renew(Standing { grants, version: 2, ..Standing::default() }).unwrap();
+    let standing = Standing { grants, version: 2, ..Standing::default() };
+    let renewed = allowed.renew(standing, today).unwrap();
     assert_eq!(renewed.principal().grants().len(), 1);
     assert!(!renewed.visibility().whole_org());
     assert_eq!(renewed.visibility().version(), 2);
-    let ended = allowed.renew(Standing { version: 3, ..Standing::default() });
+    let ended = allowed.renew(Standing { version: 3, ..Standing::default() }, today);
     assert_eq!(ended.unwrap_err(), lacking_a_grant());
+
+    let tomorrow = Timestamp::from_millis(24 * 60 * 60 * 1000).day();
+    let last = Grant { until: Some(today), ..grant(Permission::Read) };
+    let standing = || Standing { grants: vec![last.clone()], ..Standing::default() };
+    assert_eq!(allowed.renew(standing(), today).unwrap().visibility().today(), today);
+    assert_eq!(allowed.renew(standing(), tomorrow).unwrap_err(), lacking_a_grant());
 }

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::policy::{Allowed, InPerson, Manage, Principal, Recent};
 use crate::service::shown::SessionBody;
 use crate::service::{Act, schema, sessions};
-use crate::store::sessions::{Asked, Session};
+use crate::store::sessions::{Session, SessionQuery};
 
 /// How many sessions are on a page where nobody asks for another number.
 const PAGE: u16 = 100;
@@ -63,8 +63,8 @@ impl Page {
     }
 
     /// One more than is asked for, to see whether there are more.
-    fn asked(&self) -> Asked<'_> {
-        Asked { machine_only: false, after: self.after.as_deref(), limit: self.limit + 1 }
+    fn asked(&self) -> SessionQuery<'_> {
+        SessionQuery { machine_only: false, after: self.after.as_deref(), limit: self.limit + 1 }
     }
 
     fn answer(

@@ -3,13 +3,13 @@
 //! and says the digest of all before it, and where each chain ends.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::auth::checkpoint::{self, ChainEnd, Kind, NotSigned};
 use crate::auth::keys::CheckpointKey;
@@ -24,6 +24,10 @@ use crate::store::verify::{Checker, Flaw};
 
 /// Which format it is.
 const FORMAT: &str = "stipend-archive-1";
+/// The longest line, in bytes. None that is written comes near.
+const LONGEST_LINE: u64 = 64 << 20;
+/// The longest last line: one of tens of thousands of chains.
+const LONGEST_END: u64 = 16 << 20;
 
 /// A line of the file, but for the last.
 #[derive(Deserialize, Serialize)]
@@ -62,8 +66,7 @@ fn failed(path: &Path, done: &'static str) -> impl FnOnce(io::Error) -> FileErro
 
 /// An archive that is being written, under another name until it is whole.
 pub(super) struct Writer {
-    file: BufWriter<File>,
-    part: PathBuf,
+    file: BufWriter<NamedTempFile>,
     digest: Context,
     sets: HashSet<i64>,
     records: u64,
@@ -74,20 +77,18 @@ pub(super) struct Writer {
 impl Writer {
     /// Begins a file that only its owner can read.
     pub(super) fn begin(path: &Path, before: Day, at: Timestamp) -> Result<Self, FileError> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".part");
-        let part = path.with_file_name(name);
-        // What an earlier run left that was cut short: it was never an archive.
-        match std::fs::remove_file(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(&part, "removed")(error));
-            }
-            _ => {}
-        }
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
+        let name = path.file_name().unwrap_or_default();
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut prefix = name.to_owned();
+        prefix.push(".");
+        // A name of its own, so that it never takes the place of anything; gone if it is not finished.
+        let part = tempfile::Builder::new()
+            .prefix(&prefix)
+            .suffix(".part")
+            .tempfile_in(folder.unwrap_or(Path::new(".")))
+            .map_err(failed(path, "written"))?;
         let mut writer = Self {
-            file: BufWriter::new(file.map_err(failed(&part, "written"))?),
-            part,
+            file: BufWriter::new(part),
             digest: Context::new(&SHA256),
             sets: HashSet::new(),
             records: 0,
@@ -106,7 +107,9 @@ impl Writer {
 
     pub(super) fn set(&mut self, set: i64, org: String, names: &str) -> Result<(), FileError> {
         let names: Result<Vec<String>, _> = serde_json::from_str(names);
-        let names = names.map_err(io::Error::from).map_err(failed(&self.part, "written"))?;
+        let names = names
+            .map_err(io::Error::from)
+            .map_err(failed(self.file.get_ref().path(), "written"))?;
         self.put(&Line::Set { set, org, names })
     }
 
@@ -116,16 +119,16 @@ impl Writer {
     }
 
     fn put(&mut self, line: &Line) -> Result<(), FileError> {
-        let mut text =
-            serde_json::to_vec(line).map_err(|e| failed(&self.part, "written")(e.into()))?;
+        let mut text = serde_json::to_vec(line)
+            .map_err(|e| failed(self.file.get_ref().path(), "written")(e.into()))?;
         text.push(b'\n');
         self.digest.update(&text);
-        self.file.write_all(&text).map_err(failed(&self.part, "written"))
+        self.file.write_all(&text).map_err(failed(self.file.get_ref().path(), "written"))
     }
 
     /// Signs it, and gives it its name once it is durable. Gives its digest and its records.
     pub(super) fn finish(
-        mut self,
+        self,
         path: &Path,
         range: &Range,
         key: &CheckpointKey,
@@ -139,22 +142,18 @@ impl Writer {
             chains: range.heads().map(ChainEnd::from).collect(),
         };
         let line = checkpoint::sign(key, Kind::Archive, &end)?;
-        Ok(self.put_into_place(&line, path).map(|()| (digest, self.records)))
+        let records = self.records;
+        Ok(self.put_into_place(&line, path).map(|()| (digest, records)))
     }
 
-    fn put_into_place(&mut self, line: &str, path: &Path) -> Result<(), FileError> {
-        let written = writeln!(self.file, "{line}")
+    fn put_into_place(mut self, line: &str, path: &Path) -> Result<(), FileError> {
+        writeln!(self.file, "{line}")
             .and_then(|()| self.file.flush())
-            .and_then(|()| self.file.get_ref().sync_all());
-        written.map_err(failed(&self.part, "written"))?;
+            .and_then(|()| self.file.get_ref().as_file().sync_all())
+            .map_err(failed(self.file.get_ref().path(), "written"))?;
+        let file = self.file.into_inner().map_err(|error| failed(path, "written")(error.into()))?;
         // Not over another archive that took the name meanwhile: its records are nowhere else.
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .and_then(|_| std::fs::rename(&self.part, path))
-            .map_err(failed(path, "written"))?;
+        file.persist_noclobber(path).map_err(|error| failed(path, "written")(error.error))?;
         files::sync_folder_of(path).map_err(failed(path, "written"))
     }
 }
@@ -179,15 +178,32 @@ pub enum BadArchive {
     Flaw(Flaw),
 }
 
-/// When an archive was made, by its first line.
-pub(super) fn made_at(path: &Path) -> Result<i64, BadArchive> {
-    let mut first = String::new();
+/// Which archive a file says that it is, by its first line and its last, which nobody has verified yet.
+pub(super) fn digest_of(path: &Path) -> Result<String, BadArchive> {
     let file = File::open(path).map_err(failed(path, "read"))?;
-    BufReader::new(file).read_line(&mut first).map_err(failed(path, "read"))?;
-    match serde_json::from_str(&first) {
-        Ok(Line::Head { format, at, .. }) if format == FORMAT => Ok(at),
-        _ => Err(flaw(path, "it is no archive of the audit trail")),
+    let length = file.metadata().map_err(failed(path, "read"))?.len();
+    let mut file = BufReader::new(file);
+    let mut text = Vec::new();
+    read_line(&mut file, &mut text).map_err(failed(path, "read"))?;
+    match serde_json::from_slice(&text) {
+        Ok(Line::Head { format, .. }) if format == FORMAT => {}
+        _ => return Err(flaw(path, "it is no archive of the audit trail")),
     }
+    file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_END))).map_err(failed(path, "read"))?;
+    text.clear();
+    file.take(LONGEST_END).read_to_end(&mut text).map_err(failed(path, "read"))?;
+    let last = text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let end: Option<End> = std::str::from_utf8(last).ok().and_then(checkpoint::unverified);
+    end.map(|end| end.digest).ok_or_else(|| flaw(path, "its end is missing"))
+}
+
+/// Reads a line with what ends it; an error for one that is longer than any that is written.
+fn read_line(file: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<usize> {
+    let read = file.take(LONGEST_LINE).read_until(b'\n', text)?;
+    if text.len() as u64 == LONGEST_LINE && !text.ends_with(b"\n") {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
+    }
+    Ok(read)
 }
 
 /// Hands every record to the checker, and then verifies what the last line signs.
@@ -199,19 +215,18 @@ pub(super) fn check(
     let mut file = BufReader::new(File::open(path).map_err(failed(path, "read"))?);
     let mut digest = Context::new(&SHA256);
     let mut sets: HashMap<i64, Hash> = HashMap::new();
-    let (mut records, mut text, mut number) = (0, String::new(), 0_u64);
+    let (mut records, mut text, mut number) = (0, Vec::new(), 0_u64);
     loop {
         text.clear();
         number += 1;
-        let read = file.read_line(&mut text).map_err(failed(path, "read"))?;
-        if read == 0 {
+        if read_line(&mut file, &mut text).map_err(failed(path, "read"))? == 0 {
             return Err(flaw(path, "its end is missing"));
         }
-        if !text.starts_with('{') {
+        if !text.starts_with(b"{") {
             break;
         }
-        digest.update(text.as_bytes());
-        match serde_json::from_str(&text) {
+        digest.update(&text);
+        match serde_json::from_slice(&text) {
             Ok(Line::Head { .. }) if number == 1 => {}
             Ok(Line::Set { set, org, names }) if number > 1 => {
                 let names = serde_json::to_string(&names)
@@ -228,12 +243,13 @@ pub(super) fn check(
             _ => return Err(flaw(path, format!("line {number} cannot be read"))),
         }
     }
-    let signed = checkpoint::verify(text.trim_end(), Kind::Archive, keys);
+    let line = std::str::from_utf8(&text).unwrap_or_default().trim_end();
+    let signed = checkpoint::verify(line, Kind::Archive, keys);
     let signed = signed.map_err(|error: NotSigned| flaw(path, format!("its end: {error}")))?;
     let end: End = serde_json::from_slice(&signed.payload)
         .map_err(|_| flaw(path, "its end cannot be read"))?;
     text.clear();
-    if file.read_line(&mut text).map_err(failed(path, "read"))? != 0 {
+    if read_line(&mut file, &mut text).map_err(failed(path, "read"))? != 0 {
         return Err(flaw(path, "something was added behind its end"));
     }
     let found = hex(digest.finish().as_ref());
@@ -252,11 +268,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_archive_is_written_over_another_that_took_its_name_meanwhile() {
+    fn no_archive_is_written_over_another_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("old.jsonl");
         let at = Timestamp::from_millis(0);
         let key = CheckpointKey::of_seed(&[7; 32]);
+        let beside = folder.path().join("old.jsonl.part");
+        std::fs::write(&beside, "another file").unwrap();
         let first = Writer::begin(&path, at.day(), at).unwrap();
         std::fs::write(&path, "the records of another archive").unwrap();
         assert!(first.finish(&path, &Range::default(), &key).unwrap().is_err());
@@ -265,5 +283,17 @@ mod tests {
         let second = Writer::begin(&path, at.day(), at).unwrap();
         assert!(second.finish(&path, &Range::default(), &key).unwrap().is_ok());
         assert!(std::fs::read_to_string(&path).unwrap().contains(FORMAT));
+        assert_eq!(std::fs::read_to_string(&beside).unwrap(), "another file");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "nothing is left behind");
+    }
+
+    #[test]
+    fn what_is_no_archive_is_told_and_not_read_into_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.jsonl");
+        let file = File::create(&path).unwrap();
+        file.set_len(4 << 30).unwrap();
+        let error = digest_of(&path).unwrap_err();
+        assert!(error.to_string().contains("a line is too long"), "{error}");
     }
 }

@@ -297,12 +297,13 @@ impl LookBody {
         Ok(Self {
             id: record.record_id,
             at: Timestamp::from_millis(record.at).to_string(),
-            seen_as: match record.action.as_str() {
-                "list_pay" => "list",
-                "export_pay" => "export",
-                "sum_pay" => "sum",
-                "import_pay" => "import",
-                _ => "history",
+            seen_as: match Action::parse(&record.action) {
+                Some(Action::ListPay) => "list",
+                Some(Action::ExportPay) => "export",
+                Some(Action::SumPay) => "sum",
+                Some(Action::ImportPay) => "import",
+                Some(Action::ReadHistory) => "history",
+                _ => return Err(StoreError::Impossible("a look at pay")),
             },
             actor: record.actor,
             permission: record.permission,

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 
 use csv::{ByteRecord, ReaderBuilder};
 use serde_json::json;
@@ -48,8 +49,9 @@ pub async fn import(
     progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Result<Imported, Refused> {
     let parsed = tokio::task::spawn_blocking(move || parse(&file)).await;
+    // It ends early by a panic alone, which is the caller's as if it had parsed here.
     let Parsed { batches, mut faults } =
-        parsed.map_err(|_| Refused::invalid("file", "it cannot be read"))?;
+        parsed.unwrap_or_else(|ended| resume_unwind(ended.into_panic()));
     if faults.len() >= FAULTS {
         return Err(Refused::Invalid(faults));
     }
@@ -58,7 +60,7 @@ pub async fn import(
 
     let mut tx = act.db.begin().await?;
     orgs::raise_version(tx.access(), &org).await?;
-    let allowed = act.renew(&mut tx, allowed).await?;
+    let mut allowed = act.renew(&mut tx, allowed).await?;
     // Only now, since others may have recorded while this waited for its turn.
     let now = act.now();
     for (numbers, batch) in &batches {
@@ -85,6 +87,11 @@ pub async fn import(
         done += batch.len();
         progress(done, lines);
     }
+    if dry_run {
+        drop(tx);
+        tx = act.db.begin().await?;
+        allowed = act.renew(&mut tx, &allowed).await?;
+    }
     let all = u64::try_from(lines).unwrap_or(u64::MAX);
     let reads = allowed.principal().allow::<Read>(now.day());
     // Who is told how many rates are recorded already can find out anybody's by guessing.
@@ -93,10 +100,6 @@ pub async fn import(
         recorded = all;
     }
     let unchanged = all.saturating_sub(recorded);
-    if dry_run {
-        drop(tx);
-        tx = act.db.begin().await?;
-    }
     let mut record = Record::by(&allowed, Action::ImportPay, now, act.origin);
     let detail = json!({
         "recorded": recorded, "unchanged": unchanged, "dry_run": dry_run, "compared": is_told,

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::domain::{KeyAlgorithm, OrgName, Purpose};
 use crate::store::audit::Action;
-use crate::store::keys::{self as store, KeyRecord, SessionsOfOrg, signer};
+use crate::store::keys::{self as key_rows, KeyRecord, SessionsOfOrg, signer};
 use crate::store::{StoreError, Tx};
 
 /// How long others may keep the published keys (RFC 9111 section 5.2.2.1).
@@ -66,11 +66,11 @@ pub struct Shown {
 pub async fn list(act: Act<'_>) -> Result<Vec<Shown>, Refused> {
     let now = act.now();
     let mut reader = act.db.reader().await?;
-    let root = store::find_sealing(reader.access()).await?.map(|sealing| sealing.root);
-    let records = store::list(reader.access()).await?;
+    let root = key_rows::find_sealing(reader.access()).await?.map(|sealing| sealing.root);
+    let records = key_rows::list(reader.access()).await?;
     let mut shown = Vec::new();
     for key in &records {
-        let by_org = store::sessions(reader.access(), &key.kid, now).await?;
+        let by_org = key_rows::count_sessions(reader.access(), &key.kid, now).await?;
         shown.push(Shown {
             key: key.clone(),
             status: status(key, &records, now),
@@ -144,7 +144,7 @@ pub async fn promote(act: Act<'_>, kid: &str) -> Result<Timestamp, Refused> {
 
 async fn promote_in(act: Act<'_>, tx: &mut Tx, kid: &str) -> Result<Timestamp, Refused> {
     let now = act.now();
-    let all = store::list(tx.access()).await?;
+    let all = key_rows::list(tx.access()).await?;
     let key = find(&all, kid)?;
     if key.retired_at.is_some() {
         return Err(Refused::invalid("KID", format!("{kid} is retired: add another key")));
@@ -169,7 +169,7 @@ async fn promote_from(
     key: &KeyRecord,
     from: Timestamp,
 ) -> Result<(), StoreError> {
-    store::promote(tx.access(), &key.kid, from).await?;
+    key_rows::promote(tx.access(), &key.kid, from).await?;
     let detail = json!({
         "kid": key.kid, "purpose": key.purpose.name(), "signs_from": from.to_string(),
     });
@@ -206,7 +206,7 @@ pub async fn retire(act: Act<'_>, kid: &str, heir: Option<&str>) -> Result<Retir
     let now = act.now();
     let mut tx = begin(act).await?;
     refuse_itself(kid, heir)?;
-    let all = store::list(tx.access()).await?;
+    let all = key_rows::list(tx.access()).await?;
     let key = find(&all, kid)?.clone();
     let heir = match heir {
         Some(heir) => {
@@ -215,7 +215,7 @@ pub async fn retire(act: Act<'_>, kid: &str, heir: Option<&str>) -> Result<Retir
         }
         None => None,
     };
-    let all = store::list(tx.access()).await?;
+    let all = key_rows::list(tx.access()).await?;
     let from = match (key.retired_at, key.signs_from) {
         (Some(already), _) => already,
         (None, None) => now,
@@ -228,7 +228,7 @@ pub async fn retire(act: Act<'_>, kid: &str, heir: Option<&str>) -> Result<Retir
         })?),
     };
     if key.retired_at.is_none() {
-        store::retire(tx.access(), kid, from).await?;
+        key_rows::retire(tx.access(), kid, from).await?;
         let detail = json!({
             "kid": kid, "purpose": key.purpose.name(), "retired_at": from.to_string(), "now": false,
         });
@@ -251,7 +251,7 @@ pub async fn revoke(
     let now = act.now();
     let mut tx = begin(act).await?;
     refuse_itself(kid, heir)?;
-    let all = store::list(tx.access()).await?;
+    let all = key_rows::list(tx.access()).await?;
     let key = find(&all, kid)?.clone();
     let heir = heir.map(|heir| find(&all, heir)).transpose()?;
     if let Some(heir) = heir {
@@ -265,7 +265,7 @@ pub async fn revoke(
         Some(_) => Vec::new(),
         None => end(act, &mut tx, &key).await?,
     };
-    let left = store::list(tx.access()).await?;
+    let left = key_rows::list(tx.access()).await?;
     // Whether nobody would sign now, or from when this one was to, or one day.
     let signs = |at| signer(&left, key.purpose, at).is_some();
     let is_missed = signer(&all, key.purpose, now).is_some_and(|signing| signing.kid == kid)
@@ -302,12 +302,12 @@ pub async fn revoke(
 /// Revokes a key, on record; each org's record says how many of its own sessions ended.
 async fn end(act: Act<'_>, tx: &mut Tx, key: &KeyRecord) -> Result<Vec<SessionsOfOrg>, Refused> {
     let now = act.now();
-    let root = store::find_sealing(tx.access()).await?;
+    let root = key_rows::find_sealing(tx.access()).await?;
     if root.is_some_and(|sealing| sealing.root == key.kid) {
         // Those that a server from before there was a ring has opened.
-        store::adopt(tx.access(), &key.kid, now).await?;
+        key_rows::adopt(tx.access(), &key.kid, now).await?;
     }
-    let ended = store::revoke(tx.access(), &key.kid, now).await?;
+    let ended = key_rows::revoke(tx.access(), &key.kid, now).await?;
     record(act, tx, Action::RetireKey, |org| {
         let sessions = ended.iter().find(|of| of.org == org.as_str()).map_or(0, |of| of.sessions);
         members(json!({
@@ -353,7 +353,7 @@ pub async fn change_root(
 /// Begins a change of the ring, which waits for any other.
 async fn begin(act: Act<'_>) -> Result<Tx, Refused> {
     let mut tx = act.db.begin().await?;
-    store::lock(tx.access()).await?;
+    key_rows::lock(tx.access()).await?;
     Ok(tx)
 }
 

@@ -12,12 +12,12 @@ pub mod export;
 pub mod factors;
 pub mod grants;
 pub mod import;
+pub mod integrity;
 pub mod keys;
 pub mod orgs;
 pub mod passwords;
 pub mod payroll;
 pub mod people;
-pub mod proof;
 pub mod schema;
 pub mod sessions;
 pub mod shown;
@@ -180,14 +180,9 @@ impl Act<'_> {
         tx: &mut Tx,
         allowed: &Allowed<P>,
     ) -> Result<Allowed<P>, Refused> {
-        let Some(session_id) = allowed.principal().session_id() else {
-            // The operator's command line may always do everything.
-            return Ok(allowed.renew(allowed.principal().standing().clone())?);
-        };
-        let live =
-            store::sessions::find_live(tx.access(), allowed.account(), session_id, self.now())
-                .await?;
-        Ok(allowed.renew(live.ok_or(Refused::SessionEnded)?.standing)?)
+        let standing =
+            store::sessions::find_standing(tx.access(), allowed.principal(), self.now()).await?;
+        Ok(allowed.renew(standing.ok_or(Refused::SessionEnded)?, self.now().day())?)
     }
 
     /// Puts on record what the caller did to somebody.

@@ -105,7 +105,7 @@ pub async fn record(
     precondition.check(version)?;
 
     let (now, recorded_by) = (act.now(), allowed.account().username.to_string());
-    let revision = rates::record(tx.access(), &account, &new, &recorded_by, now).await?;
+    let revision = rates::record(tx.access(), &allowed, username, &new, now).await?;
     let detail = json!({
         "effective_from": new.effective_from.to_string(), "revision": revision,
     });

@@ -13,7 +13,7 @@ use crate::domain::{Account, Permission, TokenName, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Denied, InPerson, Lack, Manage, Principal, Recent};
 use crate::store::audit::{self, Action, Record};
-use crate::store::sessions::{self, Asked, NewSession, Opener, Session};
+use crate::store::sessions::{self, NewSession, Opener, Session, SessionQuery};
 use crate::store::{StoreError, Tx, orgs, people};
 
 /// How many live machine tokens a user has at most: enough for every script, and few enough to look
@@ -46,7 +46,7 @@ pub struct Minted {
 pub async fn list_own(
     act: Act<'_>,
     caller: &InPerson,
-    asked: Asked<'_>,
+    asked: SessionQuery<'_>,
 ) -> Result<Vec<Session>, Refused> {
     list(act, caller.account(), asked).await
 }
@@ -56,7 +56,7 @@ pub async fn list_of(
     act: Act<'_>,
     allowed: &Allowed<Manage>,
     username: &Username,
-    asked: Asked<'_>,
+    asked: SessionQuery<'_>,
 ) -> Result<Vec<Session>, Refused> {
     let mut reader = act.db.reader().await?;
     people::find_reached(reader.access(), allowed, username).await?.ok_or(Refused::NotFound)?;
@@ -64,7 +64,11 @@ pub async fn list_of(
     list(act, &Account::in_org(&allowed.account().org, username), asked).await
 }
 
-async fn list(act: Act<'_>, account: &Account, asked: Asked<'_>) -> Result<Vec<Session>, Refused> {
+async fn list(
+    act: Act<'_>,
+    account: &Account,
+    asked: SessionQuery<'_>,
+) -> Result<Vec<Session>, Refused> {
     let mut reader = act.db.reader().await?;
     if let Some(after) = asked.after
         && sessions::find(reader.access(), account, after).await?.is_none()
@@ -239,7 +243,7 @@ async fn open(
         let reason = format!("a token ends at most {LONGEST_DAYS} days ahead, on {last_day}");
         return Err(Refused::invalid("until", reason));
     }
-    let asked = Asked { machine_only: true, after: None, limit: MOST_TOKENS };
+    let asked = SessionQuery { machine_only: true, after: None, limit: MOST_TOKENS };
     let live = sessions::list_live(tx.access(), account, asked, now).await?;
     if live.iter().any(|token| token.token_name.as_deref() == Some(new.name.as_str())) {
         return Err(Refused::Exists(format!("the machine token {}", new.name)));

@@ -11,7 +11,7 @@ use super::chain::{BEGINNING, Head, hex, parse_hash};
 use super::stored::{Stored, columns};
 use super::verify::ArchivedPart;
 use super::{Access, StoreError, execute, on, silence, statements};
-use crate::clock::{Day, Timestamp};
+use crate::clock::{Clock, Day, Timestamp};
 
 statements! {
     /// Of each chain the place before the first record that is not older.
@@ -134,7 +134,7 @@ pub async fn each_record<E: From<StoreError>>(
 }
 
 /// A set of people as it is kept: their org, and their names.
-pub async fn set(access: Access<'_>, number: i64) -> Result<(String, String), StoreError> {
+pub async fn get_set(access: Access<'_>, number: i64) -> Result<(String, String), StoreError> {
     Ok(on!(access, connection => sqlx::query_as(SET).bind(number).fetch_one(connection))?)
 }
 
@@ -171,14 +171,15 @@ pub async fn remove(
     mut access: Access<'_>,
     done: &Done,
     actor: &str,
-    now: Timestamp,
+    clock: &dyn Clock,
     origin: &Origin,
 ) -> Result<u64, StoreError> {
     let Done { digest, range, records, before } = done;
+    let began = clock.now();
     silence::let_take_long(access.reborrow()).await?;
     execute!(
         access.reborrow(),
-        sqlx::query(ADD_ARCHIVE).bind(digest).bind(before.to_string()).bind(now.as_millis())
+        sqlx::query(ADD_ARCHIVE).bind(digest).bind(before.to_string()).bind(began.as_millis())
     )?;
     for head in range.heads() {
         execute!(
@@ -197,6 +198,7 @@ pub async fn remove(
         ("before", before.to_string().into()),
         ("digest", digest.as_str().into()),
         ("records", (*records).into()),
+        ("began", began.as_millis().into()),
         ("chains", range.heads().map(part).collect()),
     ];
     let detail: serde_json::Map<_, _> =
@@ -204,7 +206,8 @@ pub async fn remove(
     let record = Record {
         actor,
         detail: Cow::Owned(detail),
-        ..Record::by_itself(Action::ArchiveAudit, now, origin)
+        // As late as can be, since a checkpoint that was made meanwhile does not count it.
+        ..Record::by_itself(Action::ArchiveAudit, clock.now(), origin)
     };
     audit::append(access, &record).await?;
     Ok(removed)

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::chain::{Fields, Head, hex, parse_hash};
 use super::sets::{self, Subjects};
-use super::{Access, StoreError, execute, on, proof, statements};
+use super::{Access, StoreError, execute, on, premise, statements};
 use crate::clock::Timestamp;
 use crate::domain::{Account, OrgName, Permission};
 use crate::policy::{Allowed, Right};
@@ -23,7 +23,7 @@ macro_rules! column {
 const USUAL: usize = 512;
 
 statements! {
-    /// The records `$1`, each a JSON array, if the chain `$3` is `$4` long and the proofs `$2` stand.
+    /// The records `$1`, each a JSON array, if the chain `$3` is `$4` long and the premises `$2` hold.
     /// Both databases take the elements of an array in its order, where they are all that is read; an
     /// `ORDER BY` would have each record written and read once more. Another order would be refused by
     /// SQLite's chain, and on PostgreSQL be found by `verify`.
@@ -37,189 +37,118 @@ statements! {
         column!(10), ", ", column!(11), ", ", column!(12), ", ", column!(13), ", ", column!(14),
         " FROM jsonb_each(CAST($1 AS TEXT)) j \
           WHERE (SELECT c.length FROM audit_chains c WHERE c.chain = $3) = $4 \
-            AND NOT EXISTS (SELECT 1 FROM ", proof::fallen!("$2"), ")");
+            AND NOT EXISTS (SELECT 1 FROM ", premise::fallen!("$2"), ")");
     CHAIN_FOR_CHANGES = "SELECT chain, length, head FROM chain_for_changes";
     CHAIN_FOR_READS = "SELECT chain, length, head FROM chain_for_reads";
     ADD_CHAIN = "INSERT INTO audit_chains (kind) VALUES ($1) RETURNING chain, length, head";
 }
 
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+macro_rules! actions {
+    ($($(#[$doc:meta])* $action:ident = $name:literal,)+) => {
+        /// What was done.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Action {
+            $($(#[$doc])* $action,)+
+        }
+
+        impl Action {
+            /// Every one that there is.
+            pub const ALL: &[Self] = &[$(Self::$action),+];
+
+            /// The action of exactly that name.
+            pub fn parse(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$action),)+
+                    _ => None,
+                }
+            }
+
+            /// Its name in a record.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$action => $name,)+
+                }
+            }
+        }
+    };
+}
+
+actions! {
     /// A user signed in: a session was opened.
-    LogIn,
+    LogIn = "log_in",
     /// A user signed out: the session was ended.
-    LogOut,
+    LogOut = "log_out",
     /// Pay was listed: of each person what held on a day.
-    ListPay,
+    ListPay = "list_pay",
     /// Pay was exported to a file.
-    ExportPay,
+    ExportPay = "export_pay",
     /// Pay was counted and summed up.
-    SumPay,
+    SumPay = "sum_pay",
     /// A person's pay was read with its history.
-    ReadHistory,
+    ReadHistory = "read_history",
     /// A rate was recorded.
-    RecordPay,
+    RecordPay = "record_pay",
     /// Rates of many were recorded at once.
-    ImportPay,
+    ImportPay = "import_pay",
     /// An org was added.
-    AddOrg,
+    AddOrg = "add_org",
     /// A person was added: a user, an employee, or both.
-    AddPerson,
+    AddPerson = "add_person",
     /// A person's name or team was changed, or they were made an employee.
-    ChangePerson,
+    ChangePerson = "change_person",
     /// A user was disabled.
-    DisableUser,
+    DisableUser = "disable_user",
     /// A user was enabled again.
-    EnableUser,
+    EnableUser = "enable_user",
     /// A user was given another password by somebody else.
-    SetPassword,
+    SetPassword = "set_password",
     /// What failed sign-ins had counted against a user was forgotten.
-    UnlockUser,
+    UnlockUser = "unlock_user",
     /// A user changed their own password.
-    ChangePassword,
+    ChangePassword = "change_password",
     /// A user made a secret for a second factor, which does not count yet.
-    MakeSecondFactor,
+    MakeSecondFactor = "make_second_factor",
     /// A user turned their second factor on.
-    TurnOnSecondFactor,
+    TurnOnSecondFactor = "turn_on_second_factor",
     /// A user turned their second factor off.
-    TurnOffSecondFactor,
+    TurnOffSecondFactor = "turn_off_second_factor",
     /// A user made other recovery codes.
-    MakeRecoveryCodes,
+    MakeRecoveryCodes = "make_recovery_codes",
     /// A user's second factor was taken off them by somebody else.
-    ResetSecondFactor,
+    ResetSecondFactor = "reset_second_factor",
     /// An org was made to demand a second factor, or not to.
-    DemandSecondFactor,
+    DemandSecondFactor = "demand_second_factor",
     /// A grant was given.
-    GiveGrant,
+    GiveGrant = "give_grant",
     /// A grant was ended.
-    EndGrant,
+    EndGrant = "end_grant",
     /// The records from before there were chains were bound into one.
-    BeginChain,
+    BeginChain = "begin_chain",
     /// A key was added, which verifies from then on.
-    AddKey,
+    AddKey = "add_key",
     /// A key was chosen to sign.
-    PromoteKey,
+    PromoteKey = "promote_key",
     /// A key was retired, perhaps with its sessions.
-    RetireKey,
+    RetireKey = "retire_key",
     /// The configured key was replaced, under which all others are sealed.
-    ChangeRoot,
-    /// The trail was read.
-    ReadAudit,
-    /// Somebody was told who has seen a person's pay.
-    ReadReaders,
-    /// Old records were moved to a file.
-    ArchiveAudit,
+    ChangeRoot = "change_root",
     /// A machine token was made: a session was opened for a script.
-    AddToken,
+    AddToken = "add_token",
     /// A session or a machine token was ended, other than by signing out.
-    EndSession,
+    EndSession = "end_session",
     /// All of a user's sessions and machine tokens were ended.
-    EndSessions,
+    EndSessions = "end_sessions",
+    /// The trail was read.
+    ReadAudit = "read_audit",
+    /// Somebody was told who has seen a person's pay.
+    ReadReaders = "read_readers",
+    /// Old records were moved to a file.
+    ArchiveAudit = "archive_audit",
 }
 
-impl Action {
-    /// Every one that there is.
-    pub const ALL: &[Self] = &[
-        Self::LogIn,
-        Self::LogOut,
-        Self::ListPay,
-        Self::ExportPay,
-        Self::SumPay,
-        Self::ReadHistory,
-        Self::RecordPay,
-        Self::ImportPay,
-        Self::AddOrg,
-        Self::AddPerson,
-        Self::ChangePerson,
-        Self::DisableUser,
-        Self::EnableUser,
-        Self::SetPassword,
-        Self::UnlockUser,
-        Self::ChangePassword,
-        Self::MakeSecondFactor,
-        Self::TurnOnSecondFactor,
-        Self::TurnOffSecondFactor,
-        Self::MakeRecoveryCodes,
-        Self::ResetSecondFactor,
-        Self::DemandSecondFactor,
-        Self::GiveGrant,
-        Self::EndGrant,
-        Self::BeginChain,
-        Self::AddKey,
-        Self::PromoteKey,
-        Self::RetireKey,
-        Self::ChangeRoot,
-        Self::AddToken,
-        Self::EndSession,
-        Self::EndSessions,
-        Self::ReadAudit,
-        Self::ReadReaders,
-        Self::ArchiveAudit,
-    ];
-
-    /// The action of exactly that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|action| action.name() == name)
-    }
-
-    /// Its name in a record.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::LogIn => "log_in",
-            Self::LogOut => "log_out",
-            Self::ListPay => "list_pay",
-            Self::ExportPay => "export_pay",
-            Self::SumPay => "sum_pay",
-            Self::ReadHistory => "read_history",
-            Self::RecordPay => "record_pay",
-            Self::ImportPay => "import_pay",
-            Self::AddOrg => "add_org",
-            Self::AddPerson => "add_person",
-            Self::ChangePerson => "change_person",
-            Self::DisableUser => "disable_user",
-            Self::EnableUser => "enable_user",
-            Self::SetPassword => "set_password",
-            Self::UnlockUser => "unlock_user",
-            Self::ChangePassword => "change_password",
-            Self::MakeSecondFactor => "make_second_factor",
-            Self::TurnOnSecondFactor => "turn_on_second_factor",
-            Self::TurnOffSecondFactor => "turn_off_second_factor",
-            Self::MakeRecoveryCodes => "make_recovery_codes",
-            Self::ResetSecondFactor => "reset_second_factor",
-            Self::DemandSecondFactor => "demand_second_factor",
-            Self::GiveGrant => "give_grant",
-            Self::EndGrant => "end_grant",
-            Self::BeginChain => "begin_chain",
-            Self::AddKey => "add_key",
-            Self::PromoteKey => "promote_key",
-            Self::RetireKey => "retire_key",
-            Self::ChangeRoot => "change_root",
-            Self::AddToken => "add_token",
-            Self::EndSession => "end_session",
-            Self::EndSessions => "end_sessions",
-            Self::ReadAudit => "read_audit",
-            Self::ReadReaders => "read_readers",
-            Self::ArchiveAudit => "archive_audit",
-        }
-    }
-}
-
-/// How an act ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done.
-    #[default]
-    Done,
-}
-
-impl Outcome {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-        }
-    }
-}
+/// How every act on record ended: what failed is on the log. A column of its own, which is hashed, so that
+/// there may be others one day.
+const OUTCOME: &str = "done";
 
 /// Who acts on the command line, and when a server starts, as the trail names them.
 pub const OPERATOR: &str = "operator";
@@ -260,8 +189,6 @@ pub struct Record<'a> {
     pub subjects: Vec<&'a str>,
     /// What there is to say beyond that.
     pub detail: Cow<'a, Map<String, Value>>,
-    /// How it ended.
-    pub outcome: Outcome,
     /// From where.
     pub origin: &'a Origin,
 }
@@ -291,7 +218,6 @@ impl<'a> Record<'a> {
             grants: Vec::new(),
             subjects: Vec::new(),
             detail: Cow::default(),
-            outcome: Outcome::Done,
             origin,
         }
     }
@@ -348,7 +274,7 @@ impl<'a> Record<'a> {
             .maybe(grants.as_deref())
             .hashes(subjects.hashes())
             .text(&detail)
-            .text(self.outcome.name())
+            .text(OUTCOME)
             .text(client)
             .text(request_id);
         let columns = (
@@ -362,7 +288,7 @@ impl<'a> Record<'a> {
             grants,
             subjects.numbers(),
             detail,
-            self.outcome.name(),
+            OUTCOME,
             client,
             request_id,
         );
@@ -399,16 +325,16 @@ pub(super) fn link<'a>(head: Head, records: impl Iterator<Item = &'a Prepared>) 
 }
 
 /// Appends records to a chain, if it ends where it is said to end and all that was read under these
-/// [`super::proof`]s still holds: all of them, or none. Returns how many.
+/// [`super::premise`]s still holds: all of them, or none. Returns how many.
 pub(super) async fn append_linked(
     access: Access<'_>,
     head: Head,
     rows: &str,
-    proofs: &str,
+    premises: &str,
 ) -> Result<u64, StoreError> {
     Ok(execute!(
         access,
-        sqlx::query(APPEND).bind(rows).bind(proofs).bind(head.chain).bind(head.length)
+        sqlx::query(APPEND).bind(rows).bind(premises).bind(head.chain).bind(head.length)
     )?)
 }
 
@@ -458,21 +384,4 @@ pub(super) async fn take_chain_for_reads(mut access: Access<'_>) -> Result<Head,
         execute!(access.reborrow(), sqlx::query(ADD_CHAIN).bind("reads"))?;
     }
     Err(StoreError::Impossible("audit_chains"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Action;
-
-    #[test]
-    fn every_action_can_be_asked_for() {
-        let source = include_str!("audit.rs");
-        let (_, names) = source.split_once("const fn name(self)").unwrap();
-        let (names, _) = names.split_once("/// How an act ended").unwrap();
-        let named = names.matches("Self::").count();
-        assert_eq!(Action::ALL.len(), named, "Action::ALL lacks one, or names one twice");
-        for action in Action::ALL {
-            assert_eq!(Action::parse(action.name()), Some(*action));
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
+use super::audit::Action;
 use super::chain::{BEGINNING, Digest, Hash, Head, unhex_hash};
 use super::stored::Stored;
 
@@ -83,9 +84,9 @@ pub struct Kept {
     pub heads: Vec<Head>,
     /// Whether it names every chain that there was.
     pub names_all: bool,
-    /// No record that it counts can be later than this, in milliseconds since 1970. Known where its
-    /// key has ended since: whoever stole that may sign what he says is of a time before.
-    pub latest: Option<i64>,
+    /// Whether its key has ended since: whoever stole that may sign what he says is of a time before, and
+    /// is found out by the records that it counts, if one is later than it.
+    pub key_has_ended: bool,
 }
 
 /// What was found of records that name an archive.
@@ -99,9 +100,9 @@ pub struct NamedArchive {
     pub parts: Vec<ArchivedPart>,
 }
 
-/// How much later than its own time a record may be written, in milliseconds: a read or an import may
-/// take a while, and the clocks of nodes may differ.
-const LATE: i64 = 10 * 60 * 1000;
+/// By how much times may differ from the order in which things came about, in milliseconds: the clocks of
+/// nodes differ, and a record is of when its read or its import began, which may take a while.
+pub const TOLERANCE: i64 = 10 * 60 * 1000;
 /// Where the one record stands that binds those from before there were chains: first of all.
 pub(super) const GENESIS: (i64, i64) = (1, 1);
 
@@ -135,7 +136,7 @@ impl Checker {
                 points.entry((head.chain, head.length)).or_default().push((at, head.hash));
             }
         }
-        let latest = kept.iter().any(|kept| kept.latest.is_some()).then(HashMap::new);
+        let latest = kept.iter().any(|kept| kept.key_has_ended).then(HashMap::new);
         Self { kept, points, latest, archived, ..Self::default() }
     }
 
@@ -191,7 +192,12 @@ impl Checker {
             return Err(Flaw::in_record(record, "it names people beside its sets"));
         }
         self.hashes.clear();
-        for number in record.set_numbers().map_err(|_| unreadable(record, "sets"))? {
+        let numbers = record.set_numbers().map_err(|_| unreadable(record, "sets"))?;
+        // Else the indexes could say something else, and be as long as they should.
+        if holds_twice(&numbers) {
+            return Err(Flaw::in_record(record, "it names a set twice"));
+        }
+        for number in numbers {
             let found = hash_of(number);
             let missing = || Flaw::in_record(record, format!("the set {number} is missing"));
             self.hashes.push(found.ok_or_else(missing)?);
@@ -257,7 +263,7 @@ impl Checker {
         }
         let passed = self.passed_before(head.chain);
         if let Some(kept) = passed.and_then(|at| self.kept.get(at))
-            && record.at < kept.at.saturating_sub(LATE)
+            && record.at < kept.at.saturating_sub(TOLERANCE)
         {
             let what = format!(
                 "it says that it is of before {}, which does not count it: it was written \
@@ -272,7 +278,8 @@ impl Checker {
         if let Some(latest) = &mut self.latest {
             let latest = latest.entry(head.chain).or_insert(record.at);
             *latest = record.at.max(*latest);
-            let older = |kept: &&Kept| kept.latest.is_some_and(|at| at < *latest);
+            let older =
+                |kept: &&Kept| kept.key_has_ended && kept.at.saturating_add(TOLERANCE) < *latest;
             let mut counting = points.iter().filter_map(|(at, _)| self.kept.get(*at));
             if let Some(kept) = counting.find(older) {
                 let what = format!(
@@ -283,14 +290,16 @@ impl Checker {
                 return Err(Flaw::in_record(record, what));
             }
         }
-        if record.action != "begin_chain" && record.action != "archive_audit" {
+        if record.action != Action::BeginChain.name()
+            && record.action != Action::ArchiveAudit.name()
+        {
             return Ok(());
         }
         let detail: Value =
             serde_json::from_str(&record.detail).map_err(|_| unreadable(record, "detail"))?;
         let digest = detail.get("digest").and_then(Value::as_str);
         let digest = digest.ok_or_else(|| unreadable(record, "detail"))?.to_owned();
-        if record.action == "archive_audit" {
+        if record.action == Action::ArchiveAudit.name() {
             let parts = parts(&digest, record.at, &detail);
             let parts = parts.ok_or_else(|| unreadable(record, "detail"))?;
             self.named.push(NamedArchive { digest, record_id: record.record_id, parts });
@@ -433,9 +442,17 @@ impl Checker {
     }
 }
 
-/// What the detail of a record says of an archive.
-fn parts(digest: &str, archived_at: i64, detail: &Value) -> Option<Vec<ArchivedPart>> {
+fn holds_twice(numbers: &[i64]) -> bool {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).any(|pair| matches!(pair, [one, next] if one == next))
+}
+
+/// What the detail of a record of that time says of an archive.
+fn parts(digest: &str, at: i64, detail: &Value) -> Option<Vec<ArchivedPart>> {
     let before = detail.get("before")?.as_str()?;
+    // The removal takes its time, and the record comes after it.
+    let began = detail.get("began").map_or(Some(at), Value::as_i64)?;
     let chains = detail.get("chains")?.as_array()?.iter();
     chains
         .map(|part| {
@@ -445,7 +462,7 @@ fn parts(digest: &str, archived_at: i64, detail: &Value) -> Option<Vec<ArchivedP
                 chain: part.get("chain")?.as_i64()?,
                 through: part.get("through")?.as_i64()?,
                 head: unhex_hash(part.get("head")?.as_str()?)?,
-                archived_at,
+                archived_at: began,
             })
         })
         .collect()

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::disclosure::Withheld;
-use super::proof::Proof;
+use super::premise::Premise;
 use super::sessions::{self, LiveSession};
 use super::{Db, StoreError};
 use crate::clock::{Day, Timestamp};
@@ -49,7 +49,7 @@ impl Claim {
         accepts: impl Fn(&LiveSession) -> bool,
     ) -> Result<Option<Result<Self, Denied>>, StoreError> {
         let remembered =
-            db.trail().remembered.sessions.find(&bearer.session_id).filter(|remembered| {
+            db.recording().remembered.sessions.find(&bearer.session_id).filter(|remembered| {
                 remembered.account == bearer.account
                     && remembered.today == now.day()
                     && accepts(&remembered.session)
@@ -125,11 +125,12 @@ pub(super) async fn renew(
 ) -> Result<Arc<Allowed<Read>>, Withheld> {
     let Some(session_id) = allowed.principal().session_id() else {
         // The operator's command line has no session, and may always do everything.
-        return Ok(Arc::new(allowed.renew(allowed.principal().standing().clone())?));
+        let standing = allowed.principal().standing().clone();
+        return Ok(Arc::new(allowed.renew(standing, now.day())?));
     };
     let found = look_up(db, allowed.account(), session_id, now).await?;
     let found = found.ok_or(Withheld::SessionEnded)?;
-    Ok(Arc::new(allowed.renew(found.session.standing.clone())?))
+    Ok(Arc::new(allowed.renew(found.session.standing.clone(), now.day())?))
 }
 
 /// The session as the database has it, which is remembered.
@@ -144,26 +145,26 @@ async fn look_up(
     drop(reader);
     let Some(session) = session else {
         // It is over: whoever asks again is not to be proven wrong by the recorder once more.
-        db.trail().remembered.sessions.forget(&session_id.to_owned());
+        db.recording().remembered.sessions.forget(&session_id.to_owned());
         return Ok(None);
     };
     let few = session.standing.grants.len() <= MOST_GRANTS;
     let found = Arc::new(SeenSession::new(account, session_id, now.day(), session));
     if few {
-        db.trail().remembered.sessions.keep(session_id.to_owned(), Arc::clone(&found), 1);
+        db.recording().remembered.sessions.keep(session_id.to_owned(), Arc::clone(&found), 1);
     }
     Ok(Some(found))
 }
 
-/// What must hold when the record of a read by this proof is written; nothing for the operator, who
+/// What must hold when the record of a read by this is written; nothing for the operator, who
 /// has no session. An answer that was kept must also be what would be read now.
-pub(super) fn proof(
+pub(super) fn premise(
     allowed: &Allowed<Read>,
     at: Timestamp,
     pay_version: Option<i64>,
-) -> Option<Proof> {
+) -> Option<Premise> {
     let account = allowed.account();
     let session_id = allowed.principal().session_id()?;
     let who = (account.org.as_str(), session_id, account.username.as_str());
-    Some(Proof::new(who, at.as_millis(), allowed.visibility().version(), pay_version))
+    Some(Premise::new(who, at.as_millis(), allowed.visibility().version(), pay_version))
 }

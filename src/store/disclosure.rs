@@ -14,20 +14,21 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::audit::{Action, Origin, Record};
 use super::claim::{self, Claim};
+pub use super::kept::Shape;
+use super::kept::{AnswerKey, Kept};
 use super::pay::{Chunk, Cursor, PayQuery, Sink, Sort};
 use super::people::{self, Person};
 use super::rates::{self, Part, Rate};
 use super::recorder::Written;
 use super::sets::{Collector, Subjects};
-use super::{Db, StoreError, Tx, orgs, proof};
-use crate::clock::{Day, Timestamp};
+use super::{Db, StoreError, Tx, orgs, premise};
+use crate::clock::Timestamp;
 use crate::domain::{Account, Money, OrgName, Total, Username};
 use crate::policy::{Allowed, Denied, Read};
 
@@ -70,35 +71,6 @@ pub struct Purpose<'a> {
     pub origin: &'a Origin,
     /// What the record says of it beyond that.
     pub detail: Map<String, Value>,
-}
-
-/// What was asked for, of whom, and as what it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Asked {
-    org: OrgName,
-    /// Who asks; none where they see the whole org, and so what any other who does.
-    holder: Option<Username>,
-    today: Day,
-    query: PayQuery,
-    shape: String,
-}
-
-/// An answer that was given.
-#[derive(Debug)]
-pub(super) struct Kept {
-    text: Arc<[u8]>,
-    next: Option<Cursor>,
-    subjects: Subjects,
-    access_version: i64,
-    pay_version: i64,
-}
-
-/// How rows are shown, where the text may be kept and given again.
-pub struct Shape<'a> {
-    /// What tells this shape from all others.
-    pub name: String,
-    /// Writes the rows.
-    pub render: &'a (dyn Fn(&Chunk) -> Result<Vec<u8>, StoreError> + Sync),
 }
 
 /// What was asked for, whose record is durable.
@@ -167,9 +139,9 @@ pub async fn pay(
     purpose: &Purpose<'_>,
     shape: Option<Shape<'_>>,
 ) -> Result<Disclosed, Withheld> {
-    let mut allowed = claim.allowed();
-    let key = shape.as_ref().map(|shape| key(&allowed, &asked, shape));
-    if let Some(kept) = key.as_ref().and_then(|key| db.trail().remembered.answers.find(key)) {
+    let mut allowed = opened(db, claim, purpose.at).await?;
+    let key = shape.as_ref().map(|shape| AnswerKey::new(&allowed, &asked, shape));
+    if let Some(kept) = key.as_ref().and_then(|key| db.recording().remembered.answers.find(key)) {
         match give_again(db, &allowed, &kept, purpose).await? {
             Some(given) => return Ok(given),
             None => allowed = Box::pin(claim::renew(db, &allowed, purpose.at)).await?,
@@ -179,12 +151,21 @@ pub async fn pay(
     Box::pin(read_and_give(db, allowed, asked, key, purpose, shape)).await
 }
 
+/// What somebody may see on the day of the record. A day may have ended since they were let in.
+async fn opened(db: &Db, claim: Claim, at: Timestamp) -> Result<Arc<Allowed<Read>>, Withheld> {
+    let allowed = claim.allowed();
+    if allowed.visibility().today() == at.day() {
+        return Ok(allowed);
+    }
+    Box::pin(claim::renew(db, &allowed, at)).await
+}
+
 /// An answer as the database has it.
 async fn read_and_give(
     db: &Db,
     mut allowed: Arc<Allowed<Read>>,
     asked: PayQuery,
-    key: Option<Asked>,
+    key: Option<AnswerKey>,
     purpose: &Purpose<'_>,
     shape: Option<Shape<'_>>,
 ) -> Result<Disclosed, Withheld> {
@@ -192,7 +173,7 @@ async fn read_and_give(
         let mut asked = asked.clone();
         // Before all that is shown: what is recorded between counts as later.
         let pay_version = match &key {
-            Some(key) => pay_version(db, &key.org).await?,
+            Some(key) => pay_version(db, key.org()).await?,
             None => 0,
         };
         // Of whom the answer shows something beyond its rows.
@@ -241,9 +222,8 @@ async fn read_and_give(
                         access_version: allowed.visibility().version(),
                         pay_version,
                     };
-                    // About what the key and the rest of it weigh, beside the text.
-                    let weight = 1024 + text.len();
-                    db.trail().remembered.answers.keep(key, Arc::new(kept), weight);
+                    let weight = kept.weight(&key);
+                    db.recording().remembered.answers.keep(key, Arc::new(kept), weight);
                 }
                 Rows::Text(text)
             }
@@ -253,19 +233,8 @@ async fn read_and_give(
     Err(Withheld::KeepsChanging)
 }
 
-fn key(allowed: &Allowed<Read>, asked: &PayQuery, shape: &Shape<'_>) -> Asked {
-    let (account, visibility) = (allowed.account(), allowed.visibility());
-    Asked {
-        org: account.org.clone(),
-        holder: (!visibility.whole_org()).then(|| account.username.clone()),
-        today: visibility.today(),
-        query: asked.clone(),
-        shape: shape.name.clone(),
-    }
-}
-
 async fn pay_version(db: &Db, org: &OrgName) -> Result<i64, StoreError> {
-    proof::pay_version(db.reader().await?.access(), org.as_str()).await
+    premise::pay_version(db.reader().await?.access(), org.as_str()).await
 }
 
 /// An answer as it was given before, if the caller's grants are still those of now, and nothing that
@@ -371,7 +340,7 @@ pub async fn sums(
     asked: &PayQuery,
     purpose: &Purpose<'_>,
 ) -> Result<Vec<Sum>, Withheld> {
-    let mut allowed = claim.allowed();
+    let mut allowed = opened(db, claim, purpose.at).await?;
     for _ in 0..ATTEMPTS {
         let mut totals = Totals::new(db, &allowed);
         let mut tx = db.snapshot().await?;
@@ -426,7 +395,7 @@ pub async fn history(
     known_at: Option<Timestamp>,
     purpose: &Purpose<'_>,
 ) -> Result<History, Withheld> {
-    let mut allowed = claim.allowed();
+    let mut allowed = opened(db, claim, purpose.at).await?;
     let account = Account::in_org(&allowed.account().org, username);
     for _ in 0..ATTEMPTS {
         let mut reader = db.reader().await?;
@@ -588,8 +557,9 @@ async fn record(
         export = Some(number);
     }
     let prepared = record.prepare(subjects)?;
-    let proof = claim::proof(allowed, purpose.at, pay_version);
-    Ok(match db.trail().recorder.write(prepared, proof).await? {
+    let premise = claim::premise(allowed, purpose.at, pay_version);
+    let recorder = &db.recording().recorder;
+    Ok(match recorder.write(prepared, premise, subjects.epoch()).await? {
         Written::Durably => Recorded::Durably(export),
         Written::Outdated => Recorded::Outdated,
     })

@@ -5,65 +5,76 @@ use crate::clock::{Day, Timestamp};
 use crate::domain::{Account, OrgName, Permission, Reach, Username};
 use crate::policy::{Allowed, Grant, Right};
 
-/// Which grant reaches whom, a row `(grant_id, whom)` each: of the grants `g` of an org that hold on
-/// a day and are `which`. A grant over the whole org reaches everybody, and is not here.
+/// Which grant reaches whom, a row `(grant_id, whom)` each: of the grants `g` that are `which`. A grant
+/// over the whole org reaches everybody, and is not here.
 macro_rules! reaches {
-    ($org:literal, $today:literal, $($which:tt)*) => {
+    ($($which:tt)*) => {
         concat!(
             "SELECT g.grant_id, g.username AS whom FROM grants g WHERE g.reach_kind = 'own' AND ",
-            $crate::store::grants::holds!($org, $today, $($which)*),
+            $($which)*,
             " UNION ALL SELECT g.grant_id, g.reach_name FROM grants g \
                WHERE g.reach_kind = 'user' AND ",
-            $crate::store::grants::holds!($org, $today, $($which)*),
+            $($which)*,
             " UNION ALL SELECT g.grant_id, m.username FROM grants g \
                JOIN employees m ON m.org = g.org AND m.team = g.reach_name \
                WHERE g.reach_kind = 'team' AND ",
-            $crate::store::grants::holds!($org, $today, $($which)*),
+            $($which)*,
         )
     };
 }
 
-/// That the grant `g` is of an org, holds on a day, and is `which`.
+/// That the grant `g` is of an org, of a permission, and holds on a day.
 macro_rules! holds {
-    ($org:literal, $today:literal, $($which:tt)*) => {
-        concat!("g.org = ", $org, " AND ", $($which)*, " AND g.ended_at IS NULL \
-                 AND (g.last_day IS NULL OR g.last_day >= ", $today, ")")
+    ($org:literal, $today:literal, $permission:literal) => {
+        concat!(
+            "g.org = ",
+            $org,
+            " AND g.permission = ",
+            $permission,
+            " AND g.ended_at IS NULL AND (g.last_day IS NULL OR g.last_day >= ",
+            $today,
+            ")"
+        )
+    };
+}
+
+/// That the grant `g` is one of some of an org's, a JSON array of their ids.
+macro_rules! given {
+    ($org:literal, $grants:literal) => {
+        concat!(
+            "g.org = ",
+            $org,
+            " AND g.grant_id IN (SELECT j.value FROM json_each(CAST(",
+            $grants,
+            " AS TEXT)) j)"
+        )
     };
 }
 
 /// The row condition of everything that is asked on behalf of somebody: that a name is one of
-/// those whom a holder's grants of a permission reach. There is no other; [`Reached`] binds its
-/// three parameters. Where the caller may see the whole org, a statement does without.
+/// those whom some grants reach, which [`Reached`] binds. There is no other. Where the caller may see
+/// the whole org, a statement does without.
 macro_rules! reached {
-    ($name:literal in $org:literal, $today:literal, $holder:literal, $permission:literal) => {
+    ($name:literal in $org:literal, $grants:literal) => {
         concat!(
             $name,
             " IN (SELECT r.whom FROM (",
-            $crate::store::grants::reaches!(
-                $org,
-                $today,
-                "g.username = ",
-                $holder,
-                " AND g.permission = ",
-                $permission
-            ),
+            $crate::store::grants::reaches!($crate::store::grants::given!($org, $grants)),
             ") r)"
         )
     };
 }
 
-/// Binds the three parameters of [`reached!`] last to a query, where its statement has them.
+/// Binds the parameter of [`reached!`] last to a query, where its statement has it.
 macro_rules! bind_reached {
     ($query:expr, $reached:expr) => {
         match &$reached {
-            Some(reached) => {
-                $query.bind(&reached.today).bind(&reached.holder).bind(reached.permission)
-            }
+            Some(reached) => $query.bind(reached.grants()),
             None => $query,
         }
     };
 }
-pub(super) use {bind_reached, holds, reached, reaches};
+pub(super) use {bind_reached, given, reached, reaches};
 
 statements! {
     ADD = "INSERT INTO grants (org, grant_id, username, permission, reach_kind, reach_name, \
@@ -89,32 +100,32 @@ statements! {
                 a.reason, a.granted_by, a.granted_at, a.ended_by, a.ended_at \
          FROM grants a JOIN users u ON u.org = a.org AND u.username = a.username \
          WHERE a.org = $1 AND u.disabled_at IS NULL AND a.grant_id IN (\
-             SELECT r.grant_id FROM (", reaches!("$1", "$2", "g.permission = $3"), ") r \
+             SELECT r.grant_id FROM (", reaches!(holds!("$1", "$2", "$3")), ") r \
               WHERE r.whom = $4 \
              UNION ALL SELECT g.grant_id FROM grants g WHERE g.reach_kind = 'org' AND ",
-        holds!("$1", "$2", "g.permission = $3"), ") ORDER BY a.username, a.grant_id");
+        holds!("$1", "$2", "$3"), ") ORDER BY a.username, a.grant_id");
 }
 
-/// The three parameters of [`reached!`], for somebody who may not see the whole org.
+/// The grants by which somebody may see others, who may not see the whole org: just those that a proof
+/// rests on and that the record names, so that no row is given by another.
 #[derive(Clone, Debug)]
-pub(super) struct Reached {
-    /// The day on which the grants must hold.
-    pub today: String,
-    /// Who is asking.
-    pub holder: String,
-    /// The permission that is needed.
-    pub permission: &'static str,
-}
+pub(super) struct Reached(String);
 
 impl Reached {
-    /// What a proof asks for; none where it covers the whole org.
-    pub(super) fn of<P: Right>(allowed: &Allowed<P>) -> Option<Self> {
+    /// Those of a proof; none where it covers the whole org.
+    pub(super) fn of<P: Right>(allowed: &Allowed<P>) -> Result<Option<Self>, StoreError> {
         let visibility = allowed.visibility();
-        (!visibility.whole_org()).then(|| Self {
-            today: visibility.today().to_string(),
-            holder: allowed.account().username.to_string(),
-            permission: P::PERMISSION.name(),
-        })
+        if visibility.whole_org() {
+            return Ok(None);
+        }
+        let ids: Vec<&str> = visibility.grant_ids().collect();
+        let ids = serde_json::to_string(&ids).map_err(|_| StoreError::Impossible("grants"))?;
+        Ok(Some(Self(ids)))
+    }
+
+    /// Their ids, as [`reached!`] takes them.
+    pub(super) fn grants(&self) -> &str {
+        &self.0
     }
 }
 

@@ -251,7 +251,7 @@ pub async fn revoke(
     kid: &str,
     now: Timestamp,
 ) -> Result<Vec<SessionsOfOrg>, StoreError> {
-    let ended = sessions(access.reborrow(), kid, now).await?;
+    let ended = count_sessions(access.reborrow(), kid, now).await?;
     execute!(access.reborrow(), sqlx::query(END_SESSIONS).bind(kid).bind(now.as_millis()))?;
     let total: i64 = ended.iter().map(|org| org.sessions).sum();
     execute!(access, sqlx::query(REVOKE).bind(kid).bind(now.as_millis()).bind(total))?;
@@ -274,7 +274,7 @@ pub async fn adopt(access: Access<'_>, kid: &str, now: Timestamp) -> Result<(), 
 }
 
 /// How many live sessions a key has, by org.
-pub async fn sessions(
+pub async fn count_sessions(
     access: Access<'_>,
     kid: &str,
     now: Timestamp,
@@ -286,6 +286,6 @@ pub async fn sessions(
 }
 
 /// How many users have a second factor, which is sealed as keys are.
-pub async fn second_factors(access: Access<'_>) -> Result<i64, StoreError> {
+pub async fn count_second_factors(access: Access<'_>) -> Result<i64, StoreError> {
     Ok(on!(access, connection => sqlx::query_scalar(COUNT_SECOND_FACTORS).fetch_one(connection))?)
 }

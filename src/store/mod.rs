@@ -1,8 +1,8 @@
 //! What the database holds, and the only place that speaks SQL.
 //!
 //! One text serves both databases: every statement is a constant with `$n` parameters, and a test
-//! prepares each on both. What differs by database is here and in `open`: how a connection is
-//! made, and how a writer begins. The caller owns the transaction: functions take an [`Access`],
+//! prepares each on both. What only one of them knows stands by its name beside them: how a connection
+//! is made and looked at (`open`), how a writer begins (here), what guards a schema (`guards`). The caller owns the transaction: functions take an [`Access`],
 //! never the [`Db`]. Five modules do take it: [`disclosure`] and [`reading`], which give nothing before
 //! its record is durable; `claim`, which looks into memory first; `sets`, where the people of a read
 //! are added before the record that names them; and `begin_chain`, once, when a database is opened.
@@ -16,21 +16,23 @@ mod claim;
 pub mod disclosure;
 pub mod factors;
 pub mod grants;
+mod guards;
+mod kept;
 pub mod keys;
 mod open;
 pub mod orgs;
 pub mod pay;
 pub mod people;
-mod proof;
+mod premise;
 pub mod rates;
 pub mod reading;
 mod recorder;
+mod recording;
 pub mod sessions;
 mod sets;
 mod silence;
 pub mod stored;
 pub mod throttle;
-mod trail;
 mod turns;
 pub mod users;
 pub mod verify;
@@ -43,8 +45,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use claim::{Bearer, Claim};
 pub use open::{OpenError, folder_of, inspect, sqlite_files};
+pub use recording::Recording;
 pub use sets::Subjects;
-pub use trail::Trail;
 pub use turns::Turns;
 
 /// The database could not do it. The text is for the log: it may name tables, never values that
@@ -54,7 +56,8 @@ pub enum StoreError {
     /// The database did not answer, is full, or is locked: the same may work later.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
-    /// The record could not be written, for a reason that is on the log: the same may work later.
+    /// The record could not be written, for a reason that is on the log: the same may work later. Where that
+    /// took too long, it may have been written all the same, of what was never given.
     #[error("a record was not written: {0}")]
     Unrecorded(String),
     /// The database was lost while it made something durable, and did not say whether it did.
@@ -82,7 +85,7 @@ pub enum Db {
         /// Who writes next.
         turns: Arc<Turns>,
         /// What the process remembers.
-        trail: Arc<Trail>,
+        recording: Arc<Recording>,
     },
     /// A PostgreSQL database, which other processes may share.
     Postgres {
@@ -91,14 +94,14 @@ pub enum Db {
         /// Read from at length, by few.
         snapshots: PgPool,
         /// What the process remembers.
-        trail: Arc<Trail>,
+        recording: Arc<Recording>,
     },
 }
 
 impl Db {
-    fn trail(&self) -> &Trail {
+    fn recording(&self) -> &Recording {
         match self {
-            Self::Sqlite { trail, .. } | Self::Postgres { trail, .. } => trail,
+            Self::Sqlite { recording, .. } | Self::Postgres { recording, .. } => recording,
         }
     }
 
@@ -152,7 +155,7 @@ impl Db {
 
     /// Records all that waits to be, and no read from then on: so none is given.
     pub async fn end_recording(&self) {
-        self.trail().recorder.stop().await;
+        self.recording().recorder.stop().await;
     }
 
     /// Closes every connection, after what is under way on it, and all that waits to be recorded.

@@ -15,13 +15,13 @@ use sqlx::sqlite::{
 
 use super::recorder::Place;
 use super::turns::{LONGEST_LOG, Turns};
-use super::{Db, StoreError, Trail, begin_chain, on, silence, statements};
+use super::{Db, Recording, StoreError, begin_chain, guards, on, silence, statements};
 use crate::config::Database;
 
 pub mod inspect;
 
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
+pub(super) static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub(super) static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// How long a statement waits for a lock that another process holds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,6 +54,20 @@ impl Db {
         opened.map_err(|fault| fault.with(database))
     }
 
+    /// An error where a trigger of the schema is missing: what Stipend promises rests on them.
+    pub async fn check_guards(&self, database: &Database) -> Result<(), OpenError> {
+        let missing = async {
+            let mut reader = self.reader().await?;
+            guards::missing_triggers(reader.access(), i64::MAX).await
+        };
+        let fault = match missing.await {
+            Ok(missing) if missing.is_empty() => return Ok(()),
+            Ok(missing) => Fault::Unguarded(missing),
+            Err(error) => Fault::of(error),
+        };
+        Err(fault.with(database))
+    }
+
     /// Asks the database for its schema's version; an error unless it is this binary's own.
     pub async fn check(&self) -> Result<(), StoreError> {
         let mut reader = self.reader().await?;
@@ -74,6 +88,7 @@ impl Db {
 enum Fault {
     File(std::io::Error),
     Damaged(String),
+    Unguarded(Vec<String>),
     Sql(sqlx::Error),
     Migrate(MigrateError),
 }
@@ -127,8 +142,8 @@ async fn open_sqlite(path: &Path) -> Result<Db, Fault> {
         .test_before_acquire(false)
         .connect_lazy_with(reading);
     let turns = Turns::start(readers.clone());
-    let trail = Trail::start(Place::Sqlite(options, Arc::clone(&turns)));
-    let db = Db::Sqlite { readers, writer, snapshots, turns, trail };
+    let recording = Recording::start(Place::Sqlite(options, Arc::clone(&turns)));
+    let db = Db::Sqlite { readers, writer, snapshots, turns, recording };
     begin_chain::begin(&db).await.map_err(Fault::of)?;
     Ok(db)
 }
@@ -217,7 +232,12 @@ async fn open_postgres(url: &str) -> Result<Db, Fault> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_release(|connection, _| Box::pin(silence::still_answers(connection)))
         .connect_lazy_with(options.clone().options([("statement_timeout", silence::NO_TIMEOUT)]));
-    let db = Db::Postgres { pool, snapshots, trail: Trail::start(Place::Postgres(options)) };
+    let recorder_options = options.options([("statement_timeout", silence::RECORDER_TIMEOUT)]);
+    let db = Db::Postgres {
+        pool,
+        snapshots,
+        recording: Recording::start(Place::Postgres(recorder_options)),
+    };
     begin_chain::begin(&db).await.map_err(Fault::of)?;
     Ok(db)
 }
@@ -245,6 +265,11 @@ impl Fault {
             Self::File(error) => format!("cannot be opened for writing ({error})"),
             Self::Damaged(verdict) => format!(
                 "is damaged ({verdict}): keep a copy of the file, and restore the last good backup"
+            ),
+            Self::Unguarded(missing) => format!(
+                "lacks what keeps its trail from being altered and its answers current (the triggers \
+                 {}): keep a copy of it, and restore the last good backup",
+                missing.join(", ")
             ),
             Self::Migrate(MigrateError::VersionMissing(version)) => format!(
                 "was set up by a newer Stipend (its schema holds version {version}, which this one \

@@ -143,35 +143,35 @@ macro_rules! strangers {
 statements! {
     ROWS_UP = scan!(row, "ASC", "MAX", "e.username > $7");
     ROWS_UP_REACHED = scan!(row, "ASC", "MAX", "e.username || '' > $7 AND ",
-                            reached!("e.username" in "$1", "$8", "$9", "$10"));
+                            reached!("e.username" in "$1", "$8"));
     ROWS_DOWN = scan!(row, "DESC", "MIN", "($7 = '' OR e.username < $7)");
     ROWS_DOWN_REACHED = scan!(row, "DESC", "MIN", "($7 = '' OR e.username < $7) AND ",
-                              reached!("e.username" in "$1", "$8", "$9", "$10"));
+                              reached!("e.username" in "$1", "$8"));
     NAMES_UP = scan!(name, "ASC", "MAX", "e.username > $7");
     NAMES_UP_REACHED = scan!(name, "ASC", "MAX", "e.username || '' > $7 AND ",
-                            reached!("e.username" in "$1", "$8", "$9", "$10"));
+                            reached!("e.username" in "$1", "$8"));
     NAMES_DOWN = scan!(name, "DESC", "MIN", "($7 = '' OR e.username < $7)");
     NAMES_DOWN_REACHED = scan!(name, "DESC", "MIN", "($7 = '' OR e.username < $7) AND ",
-                              reached!("e.username" in "$1", "$8", "$9", "$10"));
+                              reached!("e.username" in "$1", "$8"));
     UP = by_name!("ASC", "e.username > $7");
     // Not by the index on names, which is long, but by the names that are reached.
     UP_REACHED = by_name!("ASC", "e.username || '' > $7 AND ",
-                          reached!("e.username" in "$1", "$8", "$9", "$10"));
+                          reached!("e.username" in "$1", "$8"));
     DOWN = by_name!("DESC", "($7 = '' OR e.username < $7)");
     DOWN_REACHED = by_name!("DESC", "($7 = '' OR e.username < $7) AND ",
-                            reached!("e.username" in "$1", "$8", "$9", "$10"));
+                            reached!("e.username" in "$1", "$8"));
     KEY_UP = by_key!("ASC", ">", "");
     KEY_UP_REACHED = by_key!("ASC", ">", " AND ",
-                             reached!("e.username" in "$1", "$10", "$11", "$12"));
+                             reached!("e.username" in "$1", "$10"));
     KEY_DOWN = by_key!("DESC", "<", "");
     KEY_DOWN_REACHED = by_key!("DESC", "<", " AND ",
-                               reached!("e.username" in "$1", "$10", "$11", "$12"));
+                               reached!("e.username" in "$1", "$10"));
     ALL_UP = all_by_key!("ASC", ">", "");
     ALL_UP_REACHED = all_by_key!("ASC", ">", " AND ",
-                                 reached!("e.username" in "$1", "$10", "$11", "$12"));
+                                 reached!("e.username" in "$1", "$10"));
     ALL_DOWN = all_by_key!("DESC", "<", "");
     ALL_DOWN_REACHED = all_by_key!("DESC", "<", " AND ",
-                                   reached!("e.username" in "$1", "$10", "$11", "$12"));
+                                   reached!("e.username" in "$1", "$10"));
     KEY_OF = concat!("SELECT ", key!("$7"), " ", current!(), " AND e.username = $6");
     HISTORY = "SELECT r.effective_from, r.revision, r.amount_minor, r.currency, r.note, \
                       r.recorded_by, r.recorded_at \
@@ -208,7 +208,7 @@ statements! {
     /// Of a [`Batch`], the positions of those who are no employees.
     STRANGERS = strangers!("1 = 1");
     /// Or who are not reached.
-    STRANGERS_REACHED = strangers!(reached!("n.username" in "$1", "$3", "$4", "$5"));
+    STRANGERS_REACHED = strangers!(reached!("n.username" in "$1", "$3"));
 }
 
 /// The rate of a person that holds from a day on, in one of its revisions.
@@ -247,7 +247,7 @@ pub(super) async fn page(
     after: Option<&Cursor>,
     limit: i64,
 ) -> Result<Chunk, StoreError> {
-    let reached = Reached::of(allowed);
+    let reached = Reached::of(allowed)?;
     let (q, team) = asked.filter.parameters();
     let statement = match (asked.sort.key(), asked.descending, &reached) {
         (None, false, None) => UP,
@@ -297,7 +297,7 @@ pub(super) async fn scan(
     after: &str,
     limit: i64,
 ) -> Result<(Chunk, Option<String>), StoreError> {
-    let reached = Reached::of(allowed);
+    let reached = Reached::of(allowed)?;
     let (q, team) = asked.filter.parameters();
     let statement = match (part, asked.descending, &reached) {
         (Part::Row, false, None) => ROWS_UP,
@@ -351,7 +351,7 @@ pub(super) async fn all_by_key(
     size: i64,
     sink: &mut impl Sink,
 ) -> Result<(), StoreError> {
-    let (reached, after) = (Reached::of(allowed), asked.after.as_ref());
+    let (reached, after) = (Reached::of(allowed)?, asked.after.as_ref());
     let (q, team) = asked.filter.parameters();
     let statement = match (asked.descending, &reached) {
         (false, None) => ALL_UP,
@@ -435,22 +435,24 @@ pub async fn lock(access: Access<'_>, account: &Account) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Records a rate of an employee, as the next revision of its day. Gives the revision.
+/// Records a rate of an employee whom the caller's grants of `write` reach, as the next revision of its day.
+/// Gives the revision.
 pub async fn record(
     access: Access<'_>,
-    account: &Account,
+    allowed: &Allowed<Write>,
+    username: &Username,
     rate: &NewRate,
-    recorded_by: &str,
     now: Timestamp,
 ) -> Result<i64, StoreError> {
+    let caller = allowed.account();
     Ok(on!(access, connection => sqlx::query_scalar(RECORD)
-        .bind(account.org.as_str())
-        .bind(account.username.as_str())
+        .bind(caller.org.as_str())
+        .bind(username.as_str())
         .bind(rate.effective_from.to_string())
         .bind(rate.salary.minor())
         .bind(rate.salary.currency())
         .bind(&rate.note)
-        .bind(recorded_by)
+        .bind(caller.username.as_str())
         .bind(now.as_millis())
         .fetch_one(connection))?)
 }
@@ -460,7 +462,10 @@ pub async fn record(
 /// characters), the currency (3), the amount in digits (16), the length of the name in digits (2),
 /// the name, the note.
 #[derive(Debug, Default)]
-pub struct Batch(Vec<String>);
+pub struct Batch {
+    lines: Vec<String>,
+    usernames: Vec<Username>,
+}
 
 impl Batch {
     /// Adds a rate.
@@ -468,29 +473,28 @@ impl Batch {
         let NewRate { effective_from, salary, note } = rate;
         let (currency, minor) = (salary.currency(), salary.minor());
         let length = username.as_str().len();
-        self.0.push(format!("{effective_from}{currency}{minor:016}{length:02}{username}{note}"));
+        self.lines
+            .push(format!("{effective_from}{currency}{minor:016}{length:02}{username}{note}"));
+        self.usernames.push(username.clone());
     }
 
-    /// The names of the people.
+    /// The names of the people, in the order in which their rates were added.
     pub fn usernames(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|line| {
-            let length: usize = line.get(29..31)?.parse().ok()?;
-            line.get(31..31 + length)
-        })
+        self.usernames.iter().map(Username::as_str)
     }
 
     /// How many rates.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.lines.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lines.is_empty()
     }
 
     fn json(&self) -> Result<String, StoreError> {
-        serde_json::to_string(&self.0).map_err(|_| StoreError::Impossible("a batch of rates"))
+        serde_json::to_string(&self.lines).map_err(|_| StoreError::Impossible("a batch of rates"))
     }
 }
 
@@ -501,7 +505,7 @@ pub async fn strangers(
     allowed: &Allowed<Write>,
     batch: &Batch,
 ) -> Result<Vec<i64>, StoreError> {
-    let reached = Reached::of(allowed);
+    let reached = Reached::of(allowed)?;
     let statement = if reached.is_some() { STRANGERS_REACHED } else { STRANGERS };
     let json = batch.json()?;
     Ok(on!(access, connection => {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::archive;
 use super::audit::{self, Action, Record};
 use super::disclosure::{Purpose, Withheld};
-use super::grants::{self, GrantRecord, Reached, bind_reached, reached, reaches};
+use super::grants::{self, GrantRecord, Reached, bind_reached, given, reached, reaches};
 use super::people::{self, Person};
 use super::stored::{Stored, columns, each_name};
 use super::{Access, Db, StoreError, Tx, on, sessions, statements};
@@ -63,8 +63,8 @@ macro_rules! asked {
 statements! {
     ABOUT = about!("m.username = $4");
     ABOUT_REACHED = about!("m.username = $4 AND ",
-                           reached!("m.username" in "$1", "$5", "$6", "$7"));
-    ABOUT_ALL_REACHED = about!(reached!("m.username" in "$1", "$4", "$5", "$6"));
+                           reached!("m.username" in "$1", "$5"));
+    ABOUT_ALL_REACHED = about!(reached!("m.username" in "$1", "$4"));
     /// Those of a list of numbers that are asked for.
     OF_LIST = concat!(
         "SELECT ", columns!(), " FROM audit_records r \
@@ -77,7 +77,7 @@ statements! {
         " ORDER BY r.record_id DESC LIMIT $7");
     NAMES = "SELECT names FROM audit_sets WHERE set_no = $1";
     REACHED = concat!("SELECT DISTINCT r.whom FROM (",
-                      reaches!("$1", "$2", "g.username = $3 AND g.permission = $4"), ") r");
+                      reaches!(given!("$1", "$2")), ") r");
 }
 
 /// How many records are read at a time.
@@ -207,14 +207,13 @@ async fn renewed(
     allowed: &Allowed<Audit>,
     now: Timestamp,
 ) -> Result<Option<Allowed<Audit>>, Withheld> {
-    // The operator's command line has no session, and may always do everything.
-    let Some(session_id) = allowed.principal().session_id() else { return Ok(None) };
-    let session = sessions::find_live(tx.access(), allowed.account(), session_id, now).await?;
-    let standing = session.ok_or(Withheld::SessionEnded)?.standing;
-    if standing.version == allowed.visibility().version() {
+    let standing = sessions::find_standing(tx.access(), allowed.principal(), now).await?;
+    let standing = standing.ok_or(Withheld::SessionEnded)?;
+    let visibility = allowed.visibility();
+    if standing.version == visibility.version() && visibility.today() == now.day() {
         return Ok(None);
     }
-    Ok(Some(allowed.renew(standing)?))
+    Ok(Some(allowed.renew(standing, now.day())?))
 }
 
 /// Who asks who has seen somebody's pay.
@@ -433,7 +432,7 @@ async fn page(
     limit: i64,
 ) -> Result<Page, StoreError> {
     let org = allowed.account().org.as_str();
-    let reached = Reached::of(allowed);
+    let reached = Reached::of(allowed)?;
     let wanted = usize::try_from(limit).unwrap_or(0);
     let mut records: Vec<Stored> = Vec::new();
     if reached.is_none() && asked.subject.is_none() {
@@ -487,9 +486,7 @@ async fn names_reached(
 ) -> Result<HashSet<String>, StoreError> {
     let names: Vec<String> = on!(access, connection => sqlx::query_scalar(REACHED)
         .bind(org)
-        .bind(&reached.today)
-        .bind(&reached.holder)
-        .bind(reached.permission)
+        .bind(reached.grants())
         .fetch_all(connection))?;
     Ok(names.into_iter().collect())
 }

@@ -17,10 +17,10 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::audit::{self, Prepared};
 use super::chain::Head;
-use super::proof::{self, Proof};
-use super::trail::Remembered;
+use super::premise::{self, Premise};
+use super::recording::Remembered;
 use super::turns::Turns;
-use super::{Access, StoreError};
+use super::{Access, StoreError, silence};
 
 /// How many records may wait.
 const QUEUE: usize = 1024;
@@ -29,7 +29,8 @@ const BATCH: usize = 256;
 /// How often a batch is tried that something came in between of.
 const ATTEMPTS: usize = 8;
 /// How long writing a batch may take. That is longer than all that waits in it for itself (a turn, a
-/// lock at connecting, a lock at writing), so that what is given up is not written afterwards.
+/// lock at connecting, a lock at writing; PostgreSQL at a statement), so that what is given up is not
+/// written afterwards.
 const LONGEST: Duration = Duration::from_secs(19);
 /// How long somebody waits for their record.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,15 +45,17 @@ pub(super) enum Place {
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It is durable, and what it proves held when it was written.
+    /// It is durable, and its premise held when it was written.
     Durably,
-    /// It was not written, since what it should prove does not hold.
+    /// It was not written, since its premise does not hold.
     Outdated,
 }
 
 struct Job {
     record: Prepared,
-    proof: Option<Proof>,
+    premise: Option<Premise>,
+    /// In which its sets and its premise were found.
+    epoch: u64,
     answer: oneshot::Sender<Result<Written, StoreError>>,
 }
 
@@ -71,15 +74,17 @@ impl Recorder {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         tokio::spawn(async move {
+            let mut is_lost = false;
             loop {
                 let remembered = Arc::clone(&remembered);
-                let writer =
-                    Writer { place: place.clone(), open: None, is_lost: false, remembered };
+                let writer = Writer { place: place.clone(), open: None, is_lost, remembered };
                 let task = tokio::spawn(run(Arc::clone(&receiver), writer));
                 match task.await {
                     Err(error) if error.is_panic() => {
                         // Those whose records it had are told by their channels' ends.
                         tracing::error!("the recorder failed and is started again");
+                        // What had become of its connection, nobody knows any more.
+                        is_lost = matches!(place, Place::Postgres(_));
                     }
                     _ => return,
                 }
@@ -88,14 +93,15 @@ impl Recorder {
         Self(sender)
     }
 
-    /// Writes a record, if what it proves holds. When this says so, it is durable.
+    /// Writes a record, if its premise holds. When this says so, it is durable.
     pub(super) async fn write(
         &self,
         record: Prepared,
-        proof: Option<Proof>,
+        premise: Option<Premise>,
+        epoch: u64,
     ) -> Result<Written, StoreError> {
         let (answer, written) = oneshot::channel();
-        self.0.try_send(Message::Write(Job { record, proof, answer })).map_err(
+        self.0.try_send(Message::Write(Job { record, premise, epoch, answer })).map_err(
             |error| match error {
                 TrySendError::Full(_) => StoreError::Full,
                 TrySendError::Closed(_) => {
@@ -175,7 +181,7 @@ impl Connection {
 
 enum Attempt {
     Written,
-    /// The jobs at these positions prove what does not hold.
+    /// The premises of the jobs at these positions do not hold.
     Fallen(HashSet<usize>),
     /// Somebody else has written to the chain: where it ends now is known.
     Moved,
@@ -204,7 +210,8 @@ impl Writer {
                     tracing::error!(%error, records = jobs.len(), "records could not be written");
                     self.open = None;
                     // An SQLite file stays the one that it is.
-                    self.is_lost |= matches!(self.place, Place::Postgres(_)) && is_loss(&error);
+                    self.is_lost |=
+                        matches!(self.place, Place::Postgres(_)) && silence::is_loss(&error);
                     let error = error.to_string();
                     return tell(jobs, || Err(StoreError::Unrecorded(error.clone())));
                 }
@@ -218,8 +225,14 @@ impl Writer {
             Place::Sqlite(_, turns) => Some(turns.take().await?),
             Place::Postgres(_) => None,
         };
-        let (proofs, provers) = proofs(jobs);
-        let proofs = proof::json(&proofs)?;
+        let epoch = self.remembered.epoch();
+        let is_past = |(n, job): (usize, &Job)| (job.epoch != epoch).then_some(n);
+        let past: HashSet<usize> = jobs.iter().enumerate().filter_map(is_past).collect();
+        if !past.is_empty() {
+            return Ok(Attempt::Fallen(past));
+        }
+        let (premises, resting) = premises(jobs);
+        let premises = premise::json(&premises)?;
         // Taken out, and so gone if this is given up halfway.
         let Open { mut connection, head } = match self.open.take() {
             Some(open) => open,
@@ -229,47 +242,47 @@ impl Writer {
                     // There what the jobs rest on may not be so, though its versions are the same.
                     self.remembered.forget();
                     self.open = Some(open);
-                    return Ok(Attempt::Fallen((0..jobs.len()).collect()));
+                    return Ok(Attempt::Moved);
                 }
                 open
             }
         };
         let (rows, end) = audit::link(head, jobs.iter().map(|job| &job.record));
-        let written = audit::append_linked(connection.access(), head, &rows, &proofs).await?;
+        let written = audit::append_linked(connection.access(), head, &rows, &premises).await?;
         if usize::try_from(written) == Ok(jobs.len()) {
             self.open = Some(Open { connection, head: end });
             return Ok(Attempt::Written);
         }
-        let fallen = proof::find_fallen(connection.access(), &proofs).await?;
+        let fallen = premise::list_fallen(connection.access(), &premises).await?;
         let head = audit::take_chain_for_reads(connection.access()).await?;
         self.open = Some(Open { connection, head });
         if fallen.is_empty() {
             return Ok(Attempt::Moved);
         }
-        let fallen = fallen.into_iter().filter_map(|n| provers.get(usize::try_from(n).ok()?));
+        let fallen = fallen.into_iter().filter_map(|n| resting.get(usize::try_from(n).ok()?));
         Ok(Attempt::Fallen(fallen.flatten().copied().collect()))
     }
 }
 
-/// What the jobs must prove, each once, at the latest of their times; and for each who must.
-fn proofs(jobs: &[Job]) -> (Vec<Proof>, Vec<Vec<usize>>) {
-    let (mut proofs, mut provers): (Vec<Proof>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
+/// The premises of the jobs, each once, at the latest of their times; and for each the jobs that rest on it.
+fn premises(jobs: &[Job]) -> (Vec<Premise>, Vec<Vec<usize>>) {
+    let (mut premises, mut resting): (Vec<Premise>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
     let mut known = HashMap::new();
     for (position, job) in jobs.iter().enumerate() {
-        let Some(proof) = &job.proof else { continue };
-        let at = *known.entry(proof.what()).or_insert(proofs.len());
-        match (proofs.get_mut(at), provers.get_mut(at)) {
+        let Some(premise) = &job.premise else { continue };
+        let at = *known.entry(premise.what()).or_insert(premises.len());
+        match (premises.get_mut(at), resting.get_mut(at)) {
             (Some(same), Some(who)) => {
-                same.at_latest(proof);
+                same.at_latest(premise);
                 who.push(position);
             }
             _ => {
-                proofs.push(proof.clone());
-                provers.push(vec![position]);
+                premises.push(premise.clone());
+                resting.push(vec![position]);
             }
         }
     }
-    (proofs, provers)
+    (premises, resting)
 }
 
 fn tell(jobs: Vec<Job>, what: impl Fn() -> Result<Written, StoreError>) {
@@ -289,14 +302,4 @@ async fn connect(place: &Place) -> Result<Open, StoreError> {
 /// What the trigger of a chain says to whoever comes second (a serialisation failure).
 fn is_conflict(error: &SqlError) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40001")
-}
-
-/// Whether a connection was lost by this, or lacks what this process knows to be in the database; and not
-/// a statement that the database refused, such as for a lock or a full disk.
-fn is_loss(error: &StoreError) -> bool {
-    let StoreError::Database(SqlError::Database(refused)) = error else { return true };
-    // Class 08 is the connection's, 57P the server's end; 23503 says that sets are missing.
-    refused
-        .code()
-        .is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "23503")
 }

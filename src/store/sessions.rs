@@ -6,10 +6,10 @@ use super::grants::GrantColumns;
 use super::{Access, StoreError, execute, on, statements};
 use crate::clock::Timestamp;
 use crate::domain::{Account, OrgName};
-use crate::policy::{Limits, Standing};
+use crate::policy::{Limits, Principal, Standing};
 
 /// Which sessions are alive: those that have not ended, under a key that is not revoked, of users who
-/// are not disabled. Both the look-up of a session and the proof of a read ask for just this.
+/// are not disabled. Both the look-up of a session and the premise of a read ask for just this.
 macro_rules! alive {
     (from) => {
         "FROM sessions s \
@@ -140,7 +140,7 @@ impl SessionRow {
 
 /// Which of a user's live sessions are asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct SessionQuery<'a> {
     /// Machine tokens alone.
     pub machine_only: bool,
     /// Those after this one.
@@ -342,11 +342,24 @@ pub async fn find_live(
     Ok(Some(LiveSession { lifetime: Duration::from_millis(lifetime), is_demo, kid, standing }))
 }
 
+/// What whoever asked may do now; none where their session is over. The operator's command line has no
+/// session, and may always do everything.
+pub async fn find_standing(
+    access: Access<'_>,
+    principal: &Principal,
+    now: Timestamp,
+) -> Result<Option<Standing>, StoreError> {
+    let Some(session_id) = principal.session_id() else {
+        return Ok(Some(principal.standing().clone()));
+    };
+    Ok(find_live(access, principal.account(), session_id, now).await?.map(|live| live.standing))
+}
+
 /// A user's sessions that are alive at `now`, the newest first. None after one that is not theirs.
 pub async fn list_live(
     access: Access<'_>,
     account: &Account,
-    asked: Asked<'_>,
+    asked: SessionQuery<'_>,
     now: Timestamp,
 ) -> Result<Vec<Session>, StoreError> {
     let kind = if asked.machine_only { Opener::Machine("").kind() } else { "" };

@@ -25,6 +25,7 @@ const REMEMBERED: usize = 1 << 16;
 #[derive(Clone, Debug, Default)]
 pub struct Subjects {
     sets: Arc<[Known]>,
+    epoch: u64,
 }
 
 /// A set that the database holds.
@@ -35,6 +36,11 @@ pub(super) struct Known {
 }
 
 impl Subjects {
+    /// In which epoch of what is remembered they were collected.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// What the numbers are kept as: a JSON array.
     pub(super) fn numbers(&self) -> String {
         let mut text = String::from("[");
@@ -88,6 +94,7 @@ pub(super) struct Collector<'a> {
     cutter: Cutter,
     found: Vec<Found>,
     waiting: usize,
+    epoch: u64,
 }
 
 #[derive(Debug)]
@@ -99,7 +106,8 @@ enum Found {
 impl<'a> Collector<'a> {
     pub(super) fn new(db: &'a Db, org: &str) -> Self {
         let cutter = Cutter::new(org);
-        Self { db, org: org.to_owned(), cutter, found: Vec::new(), waiting: 0 }
+        let epoch = db.recording().remembered.epoch();
+        Self { db, org: org.to_owned(), cutter, found: Vec::new(), waiting: 0, epoch }
     }
 
     /// Adds names.
@@ -116,7 +124,7 @@ impl<'a> Collector<'a> {
     }
 
     fn add(&mut self, set: Set) {
-        let number = self.db.trail().remembered.sets.find(&set.hash);
+        let number = self.db.recording().remembered.sets.find(&set.hash);
         self.waiting += usize::from(number.is_none());
         self.found.push(match number {
             Some(number) => Found::Known(Known { number, hash: set.hash }),
@@ -133,10 +141,11 @@ impl<'a> Collector<'a> {
             self.write().await?;
         }
         let known = |found: &Found| match found {
-            Found::Known(known) => Some(*known),
-            Found::New(_) => None,
+            Found::Known(known) => Ok(*known),
+            Found::New(_) => Err(StoreError::Impossible("a set that was not added")),
         };
-        Ok(Subjects { sets: self.found.iter().filter_map(known).collect() })
+        let sets = self.found.iter().map(known).collect::<Result<_, _>>()?;
+        Ok(Subjects { sets, epoch: self.epoch })
     }
 
     async fn write(&mut self) -> Result<(), StoreError> {
@@ -151,7 +160,7 @@ impl<'a> Collector<'a> {
         }
         tx.commit().await?;
         // Not before they are there for good.
-        self.db.trail().remembered.sets.keep(&added);
+        self.db.recording().remembered.sets.keep(&added);
         self.waiting = 0;
         Ok(())
     }
@@ -173,7 +182,8 @@ pub(super) async fn of_names(
     for set in &cut {
         sets.push(ensure(access.reborrow(), org, set).await?);
     }
-    Ok(Subjects { sets: sets.into() })
+    // In a transaction that ends with its connection, whatever is remembered.
+    Ok(Subjects { sets: sets.into(), epoch: 0 })
 }
 
 /// Adds a set, unless it is there.

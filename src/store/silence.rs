@@ -17,6 +17,8 @@ use super::{Access, StoreError};
 pub(super) const STATEMENT_TIMEOUT: &str = "30s";
 /// The same for connections and transactions whose statements may take as long as they take.
 pub(super) const NO_TIMEOUT: &str = "0";
+/// The same for the recorder, which gives up sooner.
+pub(super) const RECORDER_TIMEOUT: &str = "10s";
 const LET_TAKE_LONG: &str = "SET LOCAL statement_timeout = 0";
 /// How long its answer is waited for.
 const LONGEST: Duration = Duration::from_secs(33);
@@ -49,6 +51,14 @@ pub(super) fn of_commit(error: SqlError) -> StoreError {
 /// server that goes away, and `statement_completion_unknown` (appendix A of PostgreSQL's manual).
 fn leaves_open(code: &str) -> bool {
     code.starts_with("08") || code.starts_with("57P") || code == "40003"
+}
+
+/// Whether a connection was lost by this, or lacks what this process knows to be in the database; and not
+/// a statement that the database refused, such as for a lock or a full disk.
+pub(super) fn is_loss(error: &StoreError) -> bool {
+    let StoreError::Database(SqlError::Database(refused)) = error else { return true };
+    // 23503 says that sets are missing.
+    refused.code().is_some_and(|code| leaves_open(&code) || code == "23503")
 }
 
 /// Lets the statements of a transaction take as long as they take.

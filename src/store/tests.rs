@@ -5,35 +5,48 @@ use std::io::Write;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::{
-    archive, audit, begin_chain, factors, grants, inspect, keys, open, orgs, people, proof, rates,
-    reading, sessions, sets, throttle, users, verify,
+    archive, audit, begin_chain, factors, grants, inspect, keys, open, orgs, people, premise,
+    rates, reading, sessions, sets, throttle, users, verify,
 };
 use crate::config::{Database, Secret};
 use crate::store::Db;
 
+/// The statements of every module that has any.
+const MODULES: [&[(&str, &str)]; 18] = [
+    archive::STATEMENTS,
+    audit::STATEMENTS,
+    begin_chain::STATEMENTS,
+    factors::STATEMENTS,
+    grants::STATEMENTS,
+    keys::STATEMENTS,
+    inspect::STATEMENTS,
+    open::STATEMENTS,
+    orgs::STATEMENTS,
+    people::STATEMENTS,
+    premise::STATEMENTS,
+    rates::STATEMENTS,
+    reading::STATEMENTS,
+    sessions::STATEMENTS,
+    sets::STATEMENTS,
+    throttle::STATEMENTS,
+    users::STATEMENTS,
+    verify::STATEMENTS,
+];
+
 fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
-    [
-        archive::STATEMENTS,
-        audit::STATEMENTS,
-        begin_chain::STATEMENTS,
-        factors::STATEMENTS,
-        grants::STATEMENTS,
-        keys::STATEMENTS,
-        inspect::STATEMENTS,
-        open::STATEMENTS,
-        orgs::STATEMENTS,
-        people::STATEMENTS,
-        proof::STATEMENTS,
-        rates::STATEMENTS,
-        reading::STATEMENTS,
-        sessions::STATEMENTS,
-        sets::STATEMENTS,
-        throttle::STATEMENTS,
-        users::STATEMENTS,
-        verify::STATEMENTS,
-    ]
-    .concat()
-    .into_iter()
+    MODULES.concat().into_iter()
+}
+
+#[test]
+fn every_module_that_has_statements_is_listed() {
+    let has = |text: &str| text.lines().any(|line| line == "statements! {");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let files = [folder.clone(), folder.join("open")]
+        .into_iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let texts =
+        files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap());
+    assert_eq!(texts.filter(|text| has(text)).count(), MODULES.len());
 }
 
 #[tokio::test]

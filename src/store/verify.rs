@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt;
 
 use super::chain::{Cutter, Hash, Head, Set, hash_of_set, parse_hash};
-pub use super::checker::{ArchivedPart, Checker, Flaw, Kept, NamedArchive};
+pub use super::checker::{ArchivedPart, Checker, Flaw, Kept, NamedArchive, TOLERANCE};
 use super::stored::{Stored, columns, each_name};
-use super::{Access, StoreError, on, statements};
+use super::{Access, StoreError, guards, on, statements};
 
 statements! {
     HEADS = "SELECT chain, length, head FROM audit_chains ORDER BY chain";
@@ -21,6 +21,13 @@ statements! {
     EMPTY_ARCHIVE = "SELECT a.archive_no, a.digest FROM audit_archives a \
                      WHERE NOT EXISTS (SELECT 1 FROM audit_archived p WHERE p.digest = a.digest) \
                      ORDER BY a.archive_no LIMIT 1";
+    /// A part of an archive that there is not.
+    STRANGE_PART = "SELECT p.chain, p.digest FROM audit_archived p \
+                    WHERE NOT EXISTS (SELECT 1 FROM audit_archives a WHERE a.digest = p.digest) \
+                    ORDER BY p.chain, p.through LIMIT 1";
+    /// The first records from before there were chains after a number.
+    OLD_RECORDS = "SELECT record_id, org, names FROM audit_records \
+                   WHERE chain IS NULL AND record_id > $1 ORDER BY record_id LIMIT 100";
     COUNT_MEMBERS = "SELECT COUNT(*) FROM audit_set_members";
     /// A name of a set by which the set is not found.
     LOST_MEMBER = "SELECT s.set_no, CAST(j.value AS TEXT) FROM audit_sets s, json_each(s.names) j \
@@ -108,25 +115,26 @@ pub struct Found {
 }
 
 /// Follows the rest of the chains through the database, from one snapshot, and compares the indexes
-/// by which people are found with what they index. `progress` is told now and then how many records
+/// by which people are found with what they index: in tables that are what they were, so that readers of the
+/// trail see what is verified. `progress` is told now and then how many records
 /// are done.
 pub async fn verify(
     mut access: Access<'_>,
     mut checker: Checker,
     mut progress: impl FnMut(u64),
 ) -> Result<Found, Broken> {
+    if let Some(what) = guards::find_alteration(access.reborrow()).await? {
+        return Err(Flaw::of(what).into());
+    }
     let chains = heads(access.reborrow()).await?;
     let sets = check_sets(access.reborrow()).await?;
     let mut references = 0_u64;
-    let mut old = Vec::new();
     macro_rules! each {
         ($connection:ident) => {{
             let mut records = sqlx::query_as::<_, Stored>(RECORDS).fetch($connection);
             while let Some(record) = records.try_next().await? {
                 checker.take(&record, |number| sets.hash_of(number))?;
-                if record.chain.is_none() {
-                    old.push((record.record_id, record.org, record.names));
-                } else {
+                if record.chain.is_some() {
                     references += record.set_numbers()?.len() as u64;
                 }
                 if checker.records() % 10_000 == 0 {
@@ -146,9 +154,11 @@ pub async fn verify(
     }
     let (heads, records) = (checker.heads(), checker.records());
     checker.finish(&chains)?;
-    for (record_id, org, names) in old {
-        references += check_old(access.reborrow(), &sets, record_id, &org, &names).await?;
+    if let Some((_, digest)) = pair::<String>(access.reborrow(), STRANGE_PART).await? {
+        let what = format!("audit_archived says something of {digest}, which is no archive");
+        return Err(Flaw::of(what).into());
     }
+    references += check_old(access.reborrow(), &sets).await?;
     check_indexes(access, &sets, references).await?;
     Ok(Found { heads, records, sets: sets.hashes.len() as u64 })
 }
@@ -181,6 +191,11 @@ pub async fn check_sets(access: Access<'_>) -> Result<Sets, Broken> {
                         Flaw::of(format!("the people of the set {number} were changed")).into()
                     );
                 }
+                // Else the index could say something else, and be as long as it should.
+                if !is_canonical(&names) {
+                    let what = format!("the set {number} is no list of names in their order");
+                    return Err(Flaw::of(what).into());
+                }
                 sets.names += each_name(&names).count() as u64;
                 sets.hashes.insert(number, hash);
             }
@@ -193,9 +208,29 @@ pub async fn check_sets(access: Access<'_>) -> Result<Sets, Broken> {
     Ok(sets)
 }
 
-/// A record from before there were chains is found by the sets of those whom it names, and by no
+/// Whether a set's names are written as [`Cutter`] writes them: sorted, each once, nothing escaped.
+fn is_canonical(names: &str) -> bool {
+    let is_plain = |name: &str| !name.contains(|c: char| c == '"' || c == '\\' || c.is_control());
+    let has_form = names.len() >= 4 && names.starts_with("[\"") && names.ends_with("\"]");
+    has_form && each_name(names).all(is_plain) && each_name(names).is_sorted_by(|a, b| a < b)
+}
+
+/// Every record from before there were chains is found by the sets of those whom it names, and by no
 /// others. Gives how many they are.
-async fn check_old(
+async fn check_old(mut access: Access<'_>, sets: &Sets) -> Result<u64, Broken> {
+    let (mut references, mut after) = (0, 0_i64);
+    loop {
+        let records: Vec<(i64, String, String)> = on!(access.reborrow(), connection =>
+            sqlx::query_as(OLD_RECORDS).bind(after).fetch_all(connection))?;
+        let Some((last, _, _)) = records.last() else { return Ok(references) };
+        after = *last;
+        for (record_id, org, names) in &records {
+            references += check_one(access.reborrow(), sets, *record_id, org, names).await?;
+        }
+    }
+}
+
+async fn check_one(
     access: Access<'_>,
     sets: &Sets,
     record_id: i64,
@@ -269,4 +304,28 @@ where
     T: for<'r> sqlx::Decode<'r, sqlx::Sqlite> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
 {
     Ok(on!(access, connection => sqlx::query_as(statement).fetch_optional(connection))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_canonical;
+
+    #[test]
+    fn a_set_is_written_in_one_way_only() {
+        for good in [r#"["ann"]"#, r#"["ann","bob"]"#] {
+            assert!(is_canonical(good), "{good}");
+        }
+        for bad in [
+            "",
+            "[]",
+            r#"["]"#,
+            r#"["zz","zz"]"#,
+            r#"["bob","ann"]"#,
+            r#"["ann", "bob"]"#,
+            r#"["a\u006en"]"#,
+            r#" ["ann"]"#,
+        ] {
+            assert!(!is_canonical(bad), "{bad}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The rules that the source itself is held to.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +61,7 @@ fn imports_run_one_way() {
     assert!(!may_import("config", "clock") && !may_import("policy", "store"));
     for (path, text) in files("src") {
         let from = room(&path);
+        assert!(floor(&from).is_some(), "{}: {from} stands on no floor yet", path.display());
         for import in text.split("crate::").skip(1) {
             let to: String =
                 import.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
@@ -124,6 +126,32 @@ fn r100_only_the_store_speaks_sql_and_only_in_constants() {
             assert!(!text.contains("sqlx::query(") && !text.contains("SELECT "), "{shown}");
         }
     }
+}
+
+/// The numbers of the rules that tests name.
+fn rules_in_tests() -> BTreeSet<String> {
+    let mut rules = BTreeSet::new();
+    for (_, text) in files("src").into_iter().chain(files("tests")) {
+        for name in text.split("fn ").skip(1) {
+            let words = name.split(|c: char| !c.is_ascii_alphanumeric());
+            rules.extend(words.take_while(|word| is_rule(word)).map(str::to_uppercase));
+        }
+    }
+    rules
+}
+
+fn is_rule(word: &str) -> bool {
+    let digits = word.strip_prefix('r').map(|rest| rest.trim_end_matches(['a', 'b', 'c', 'd']));
+    digits.is_some_and(|digits| digits.parse::<u16>().is_ok())
+}
+
+#[test]
+fn every_security_requirement_has_a_test_and_no_test_another() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/security-requirements.md");
+    let text = fs::read_to_string(path).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| R")?.split_once(' '));
+    let written: BTreeSet<String> = rows.map(|(number, _)| format!("R{number}")).collect();
+    assert_eq!(rules_in_tests(), written.iter().map(|rule| rule.to_uppercase()).collect());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use stipend::clock::{Clock, Day};
-use stipend::service::proof::{self, Evidence};
+use stipend::service::integrity::{self, Evidence};
 use stipend::store::archive::Done;
 
 use crate::support::app::TestApp;
@@ -11,7 +11,7 @@ use crate::support::database::is_postgres;
 use crate::tampering::{act, checkpoint, disarm, flaw, middle, migrated, origin, trail, verify};
 
 pub(crate) async fn archive(app: &TestApp, before: Day, file: &Path) -> Option<Done> {
-    proof::archive(act(app, &origin()), &app.auth().keys, before, file).await.unwrap()
+    integrity::archive(act(app, &origin()), &app.auth().keys, before, file).await.unwrap()
 }
 
 /// A trail of two days; and the second.
@@ -199,7 +199,7 @@ async fn what_is_not_whole_is_not_archived_and_a_file_is_never_overwritten() {
     let (app, today) = two_days().await;
     let file = app.database.folder.path().join("old.jsonl");
     let try_archive = async |day: Day, file: &Path| {
-        proof::archive(act(&app, &origin()), &app.auth().keys, day, file)
+        integrity::archive(act(&app, &origin()), &app.auth().keys, day, file)
             .await
             .err()
             .map(|e| e.to_string())
@@ -254,7 +254,7 @@ async fn what_was_changed_before_there_were_chains_is_not_archived() {
     app.database.execute("UPDATE audit_records SET actor = 'eve' WHERE record_id = 1").await;
     let file = app.database.folder.path().join("old.jsonl");
     let day = Day::parse("2026-01-01").unwrap();
-    let refused = proof::archive(act(&app, &origin()), &app.auth().keys, day, &file).await;
+    let refused = integrity::archive(act(&app, &origin()), &app.auth().keys, day, &file).await;
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("a record from before there were chains was changed"), "{refused}");
     assert!(!file.exists(), "nothing is left of it");

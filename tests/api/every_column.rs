@@ -1,7 +1,7 @@
 //! Every column of the trail, as the database itself lists them: so one that is added and that
 //! verification does not look at is found here.
 
-use stipend::service::proof::Evidence;
+use stipend::service::integrity::Evidence;
 
 use crate::archiving::{archive, two_days};
 use crate::support::app::TestApp;
@@ -110,8 +110,9 @@ async fn r82_no_column_of_the_trail_can_be_changed_unseen() {
         all.extend(unseen(&app, table, &row, &evidence).await);
     }
     // These are no part of what is on record: which chain is whose to add to, and the order in which
-    // archives are listed.
-    assert_eq!(all, ["audit_chains.kind", "audit_archives.archive_no"]);
+    // archives are listed. (SQLite's integrity_check finds a kind that there is not.)
+    let unseen = ["audit_chains.kind", "audit_archives.archive_no"];
+    assert_eq!(all, if is_postgres() { &unseen[..] } else { &unseen[1..] });
 }
 
 #[tokio::test]

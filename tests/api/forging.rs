@@ -6,7 +6,7 @@ use crate::support::database::is_postgres;
 use crate::tampering::{
     checkpoint, disarm, flaw, is_whole, middle, migrated, migrated_with, recompute, trail, verify,
 };
-use stipend::service::proof::Evidence;
+use stipend::service::integrity::Evidence;
 
 /// A column's value in a copy of a record.
 const COLUMNS: &str =

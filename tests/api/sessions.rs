@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stipend::auth::{Auth, Upkeep};
+use stipend::auth::{Auth, prune_sessions};
+use stipend::clock::Clock;
+use stipend::store::StoreError;
 
 use crate::jwt::{Jwt, assert_invalid_token};
 use crate::support::app::{Actor, TestApp};
@@ -246,7 +248,8 @@ async fn ending_somebody_elses_sessions_needs_a_recent_sign_in_and_is_on_record(
 async fn when_a_session_was_used_is_written_to_the_minute_and_once_a_minute_at_most() {
     let app = orgs().await;
     let (ann, cyd) = (app.user("acme/ann").await, app.user("acme/cyd").await);
-    let mut upkeep = upkeep_of(&app);
+    let write_each_minute = async || write_each_minute(&app).await.unwrap();
+    let write = async || app.auth().last_used.write(&app.auth().db, app.clock.now()).await.unwrap();
     let written = async |actor: &Actor<'_>| {
         let id = id_of(actor);
         let sql =
@@ -257,27 +260,27 @@ async fn when_a_session_was_used_is_written_to_the_minute_and_once_a_minute_at_m
     app.clock.advance(Duration::from_secs(59));
     assert!(is_in(&ann).await);
     assert_eq!(written(&ann).await, 0, "no request writes it");
-    upkeep.run().await;
+    write_each_minute().await;
     assert_eq!((written(&ann).await, written(&cyd).await), (noon, 0));
 
     assert!(is_in(&cyd).await);
-    upkeep.run().await;
+    write_each_minute().await;
     assert_eq!(written(&cyd).await, 0, "it was written within this minute");
     app.clock.advance(Duration::from_secs(1));
     assert!(is_in(&ann).await);
-    upkeep.run().await;
+    write_each_minute().await;
     assert_eq!((written(&ann).await, written(&cyd).await), (noon + 60_000, noon));
 
     // Another node has seen it later, and writes first.
     let later = format!("UPDATE sessions SET last_used_at = {}", noon + 300_000);
     app.database.execute(&later).await;
     assert!(is_in(&ann).await);
-    upkeep.finish().await;
+    write().await;
     assert_eq!(written(&ann).await, noon + 300_000, "the later time stays");
 
     app.clock.advance(Duration::from_secs(600));
     assert!(is_in(&ann).await);
-    upkeep.finish().await;
+    write().await;
     assert_eq!(written(&ann).await, noon + 660_000, "a stop waits for no minute");
 }
 
@@ -285,18 +288,17 @@ async fn when_a_session_was_used_is_written_to_the_minute_and_once_a_minute_at_m
 async fn what_is_not_written_yet_is_shown_and_what_cannot_be_written_waits() {
     let app = orgs().await;
     let (boss, ann) = (app.user("acme/boss").await, app.user("acme/ann").await);
-    let mut upkeep = upkeep_of(&app);
     app.clock.advance(Duration::from_secs(120));
     assert!(is_in(&ann).await);
     let shown = async || list(&boss, "/users/ann/sessions").await[0]["last_used_at"].clone();
     assert_eq!(shown().await, "2026-03-10T12:02:00.000Z");
 
     app.database.execute("ALTER TABLE sessions RENAME COLUMN last_used_at TO elsewhere").await;
-    upkeep.run().await;
+    assert!(write_each_minute(&app).await.is_err());
     app.database.execute("ALTER TABLE sessions RENAME COLUMN elsewhere TO last_used_at").await;
     assert_eq!(shown().await, "2026-03-10T12:02:00.000Z", "it is kept");
     app.clock.advance(Duration::from_secs(60));
-    upkeep.run().await;
+    write_each_minute(&app).await.unwrap();
     let written = "SELECT COUNT(*) FROM sessions WHERE last_used_at IS NOT NULL";
     assert_eq!(app.database.number(written).await, 2);
     assert_eq!(shown().await, "2026-03-10T12:02:00.000Z");
@@ -307,20 +309,19 @@ async fn the_rows_of_sessions_are_forgotten_90_days_after_they_are_over() {
     let app = orgs().await;
     let (ended, expiring) = (app.user("acme/ann").await, app.user("acme/cyd").await);
     ended.delete("/jwt").send().await;
-    let mut upkeep = upkeep_of(&app);
+    let prune = async || prune_sessions(&app.auth().db, app.clock.now()).await.unwrap();
     let left = async || app.database.number("SELECT COUNT(*) FROM sessions").await;
     let day = Duration::from_secs(24 * 3600);
     app.clock.advance(90 * day);
-    assert_eq!((upkeep.prune_sessions().await.unwrap(), left().await), (0, 2));
-    // The other one lived a day longer, and what is to be done today has been done.
+    assert_eq!((prune().await, left().await), (0, 2));
     app.clock.advance(Duration::from_secs(1));
-    assert_eq!((upkeep.prune_sessions().await.unwrap(), left().await), (0, 2));
+    assert_eq!((prune().await, left().await), (1, 1));
+    // The other one lived a day longer.
     app.clock.advance(day - Duration::from_secs(1));
-    assert_eq!((upkeep.prune_sessions().await.unwrap(), left().await), (1, 1));
+    assert_eq!((prune().await, left().await), (0, 1));
     app.clock.advance(day);
     let alive = app.user("acme/ann").await;
-    upkeep.run().await;
-    assert_eq!(left().await, 1);
+    assert_eq!((prune().await, left().await), (1, 1));
     assert!(is_in(&alive).await && !is_in(&expiring).await);
     let recorded = format!("SELECT COUNT(*) FROM audit WHERE session_id = '{}'", id_of(&ended));
     assert_eq!(app.database.number(&recorded).await, 2, "what was done in it stays on record");
@@ -360,8 +361,8 @@ async fn a_session_that_has_expired_is_not_ended_once_more() {
     assert_eq!(app.database.number(records).await, 1);
 }
 
-/// The upkeep of an application, which runs when the test says so.
-fn upkeep_of(app: &TestApp) -> Upkeep {
-    let Auth { db, ports, last_used, .. } = app.auth();
-    Upkeep::new(db, ports, last_used)
+/// What the housekeeping does, when the test says so.
+async fn write_each_minute(app: &TestApp) -> Result<(), StoreError> {
+    let Auth { db, last_used, .. } = app.auth();
+    last_used.write_each_minute(db, app.clock.now()).await
 }

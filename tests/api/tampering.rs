@@ -1,6 +1,6 @@
 //! Whatever is done to the trail behind Stipend's back, verification finds it.
 
-use stipend::service::proof::{self, Evidence, NotVerified};
+use stipend::service::integrity::{self, Evidence, NotVerified};
 use stipend::service::{Act, audit};
 use stipend::store::audit::Origin;
 use stipend::store::verify::Flaw;
@@ -60,7 +60,7 @@ pub(crate) fn act<'a>(app: &'a TestApp, origin: &'a Origin) -> Act<'a> {
 }
 
 pub(crate) async fn verify(app: &TestApp, evidence: &Evidence) -> Result<u64, Flaw> {
-    match proof::verify(act(app, &origin()), evidence, |_| {}).await {
+    match integrity::verify(act(app, &origin()), evidence, |_| {}).await {
         Ok(verified) => Ok(verified.found.records),
         Err(NotVerified::Flaw(flaw)) => Err(flaw),
         Err(other) => panic!("{other}"),
@@ -566,12 +566,18 @@ async fn a_kept_checkpoint_is_only_worth_what_was_signed() {
         assert!(verify(&app, &as_file(log)).await.is_ok(), "{before}");
     }
     let odd = format!("{line}not JSON: {{\n");
-    assert!(flaw(&app, &as_file(odd), "a line that is none").await.what.starts_with("kept:2"));
+    // That says nothing of the trail.
+    match integrity::verify(act(&app, &origin()), &as_file(odd), |_| {}).await {
+        Err(NotVerified::NoEvidence(what)) => assert!(what.starts_with("kept:2"), "{what}"),
+        other => panic!("{other:?}"),
+    }
+    let cut = format!("eckpoint\":\"eyJhbGciOi.x.y\"}}\n{entry}\n");
+    assert!(verify(&app, &as_file(cut)).await.is_ok(), "a log whose first line was cut");
     let middle = line.find('.').unwrap() + 5;
     let mut forged = line.clone();
     forged.replace_range(middle..=middle, if &line[middle..=middle] == "A" { "B" } else { "A" });
     let found = flaw(&app, &as_file(format!("{line}{forged}")), "a changed checkpoint").await;
     assert!(found.what.contains("kept:2") && found.what.contains("signature"), "{found}");
-    let nothing = proof::verify(act(&app, &origin()), &as_file("\n".into()), |_| {}).await;
+    let nothing = integrity::verify(act(&app, &origin()), &as_file("\n".into()), |_| {}).await;
     assert!(matches!(nothing, Err(NotVerified::NoEvidence(_))));
 }

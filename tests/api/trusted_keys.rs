@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use stipend::auth::checkpoint::Checkpoint;
 use stipend::auth::keys::CheckpointKey;
 use stipend::clock::{Clock, Timestamp};
+use stipend::service::integrity::{self, Evidence, NotVerified};
 use stipend::service::keys;
-use stipend::service::proof::{self, Evidence, NotVerified};
 
 use crate::archiving::{archive, two_days};
 use crate::jwt::{encode, segments};
@@ -53,7 +53,7 @@ async fn r82_a_checkpoint_by_a_key_that_was_put_into_the_database_is_refused_by_
     let app = trail().await;
     let (keys, true_one) = (published(&app).await, checkpoint(&app).await);
     let signing = app.auth().keys.ring().checkpoint_key().unwrap().kid().to_owned();
-    let verified = proof::verify(act(&app, &origin()), &by(&true_one, &keys), |_| {}).await;
+    let verified = integrity::verify(act(&app, &origin()), &by(&true_one, &keys), |_| {}).await;
     let verified = verified.unwrap();
     assert!(verified.signers.iter().eq([&signing]));
     assert_eq!(verified.keys_not_kept, [""; 0]);
@@ -74,7 +74,7 @@ async fn r82_a_checkpoint_by_a_key_that_was_put_into_the_database_is_refused_by_
     assert!(verify(&app, &kept(&forged)).await.is_ok(), "the database alone vouches for itself");
     let found = flaw(&app, &by(&kept(&forged), &keys), "a key that was put there").await;
     assert!(found.what.contains("feedfeedfeedfeed, which kept.json does not hold"), "{found}");
-    let verified = proof::verify(act(&app, &origin()), &by(&true_one, &keys), |_| {}).await;
+    let verified = integrity::verify(act(&app, &origin()), &by(&true_one, &keys), |_| {}).await;
     assert_eq!(verified.unwrap().keys_not_kept, ["feedfeedfeedfeed"]);
 
     // Or puts it in the place of the one that signs.
@@ -154,7 +154,7 @@ async fn a_file_that_is_no_set_of_keys_is_refused_and_proves_nothing() {
     let app = trail().await;
     let kept = checkpoint(&app).await;
     for text in ["", "{}", r#"{"keys":[]}"#, "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"a\"}]}"] {
-        let found = proof::verify(act(&app, &origin()), &by(&kept, text), |_| {}).await;
+        let found = integrity::verify(act(&app, &origin()), &by(&kept, text), |_| {}).await;
         assert!(matches!(found, Err(NotVerified::NoEvidence(_))), "{text}: {found:?}");
     }
 }

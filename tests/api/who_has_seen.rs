@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stipend::service::proof::Evidence;
+use stipend::service::integrity::Evidence;
 
 use self::acts::{Act, act, give, of_everybody};
 use self::check::AuditFilter;

@@ -193,7 +193,7 @@ async fn what_is_wrong_with_the_schema_or_the_clock_is_a_problem() {
     let folder = database.folder.path();
     let problem = |check| {
         let report = doctor(folder, &on(&database, &[]));
-        assert_eq!(report.problems(), [check], "{:#?}", report.checks);
+        assert_eq!(report.problems(), ["schema", "clock"], "{:#?}", report.checks);
         assert_eq!(report.code, 1);
         report.says("problem", check)
     };
@@ -211,6 +211,8 @@ async fn what_is_wrong_with_the_schema_or_the_clock_is_a_problem() {
         .await;
     let said = problem("clock");
     assert!(said.contains("on record is of 3000-01-01") && said.contains("NTP"), "{said}");
+    let said = problem("schema");
+    assert!(said.contains("audit_moves_the_head") && said.contains("audit verify"), "{said}");
 
     let database = TestDatabase::new().await;
     migrate(&database);

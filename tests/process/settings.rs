@@ -174,6 +174,7 @@ fn r92_every_setting_names_itself_when_it_is_malformed() {
         "keep_alive",
         "limits",
         "max_blocking",
+        "max_sign_in_age",
         "port",
         "shutdown",
         "temp_dir",

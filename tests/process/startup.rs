@@ -150,6 +150,29 @@ async fn r101_a_newer_schema_is_refused() {
     assert!(said.contains("newer Stipend") && said.contains("9999"), "{said}");
 }
 
+/// What a copy table by table leaves out, and `pg_restore --disable-triggers` where it dies.
+#[tokio::test]
+async fn r82_r101_a_database_that_lacks_a_trigger_is_refused_and_the_trigger_named() {
+    let database = TestDatabase::new().await;
+    let url = database.url.clone();
+    let settings = [("ROCKET_DATABASE_URL", url.as_str())];
+    assert!(command(database.folder.path(), &settings).arg("migrate").status().unwrap().success());
+    let (name, disarm, arm) = if is_postgres() {
+        let alter = |how| format!("ALTER TABLE grants {how} TRIGGER grants_raise_the_version");
+        ("grants_raise_the_version", alter("DISABLE"), alter("ENABLE"))
+    } else {
+        let name = "grants_given_raise_the_version";
+        let text = format!("SELECT sql FROM sqlite_master WHERE name = '{name}'");
+        (name, format!("DROP TRIGGER {name}"), database.texts(&text).await.remove(0))
+    };
+    database.execute(&disarm).await;
+    let (_, said) = refused(&mut command(database.folder.path(), &settings));
+    assert!(said.contains(&format!("(the triggers {name})")) && said.contains("backup"), "{said}");
+    database.execute(&arm).await;
+    let server = Server::start_on(database, &[]);
+    assert_eq!(server.read_pay(&server.log_in()).status, 200);
+}
+
 #[tokio::test]
 async fn r101_a_database_that_another_process_has_locked_is_a_sentence() {
     if is_postgres() {

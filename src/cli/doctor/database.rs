@@ -143,7 +143,7 @@ pub(super) fn schema(inspected: &Inspected) -> Vec<Finding> {
 }
 
 fn compare(schema: &Schema) -> Finding {
-    let Schema { version, to_come, unknown, changed, unfinished } = schema;
+    let Schema { version, to_come, unknown, changed, unfinished, missing_triggers } = schema;
     if let Some(unknown) = unknown {
         return Finding::problem(
             "schema",
@@ -163,6 +163,16 @@ fn compare(schema: &Schema) -> Finding {
             "schema",
             format!("version {unfinished} was begun and not finished"),
             "restore the last good backup",
+        );
+    }
+    if !missing_triggers.is_empty() {
+        return Finding::problem(
+            "schema",
+            format!(
+                "what keeps the trail from being altered and answers current is missing (the triggers {})",
+                missing_triggers.join(", ")
+            ),
+            "keep a copy, and restore the last good backup; stipend audit verify tells what was altered",
         );
     }
     if *to_come > 0 {
@@ -227,5 +237,7 @@ mod tests {
         assert_eq!(state(Schema { unknown: Some(9), ..Schema::default() }), State::Problem);
         assert_eq!(state(Schema { changed: Some(1), ..Schema::default() }), State::Problem);
         assert_eq!(state(Schema { unfinished: Some(1), ..Schema::default() }), State::Problem);
+        let missing_triggers = vec!["rates_are_never_changed".to_owned()];
+        assert_eq!(state(Schema { missing_triggers, ..Schema::default() }), State::Problem);
     }
 }

@@ -15,7 +15,7 @@ const ROOM: u64 = 1024 * MIB;
 /// With less than this, writes may fail at any moment.
 const LEAST_ROOM: u64 = 64 * MIB;
 
-/// The key that signs tokens. A ring of keys in the database will be told here too.
+/// The configured key.
 pub(super) fn key(look: &Look<'_>) -> Vec<Finding> {
     let path = match &look.config.key {
         KeySource::Value(_) => None,

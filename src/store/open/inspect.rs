@@ -17,7 +17,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::config::Database;
-use crate::store::{Access, on, statements};
+use crate::store::{Access, guards, on, statements};
 
 statements! {
     APPLIED = "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
@@ -143,6 +143,8 @@ pub struct Schema {
     pub changed: Option<i64>,
     /// One that was begun and not finished.
     pub unfinished: Option<i64>,
+    /// Triggers that should be there and armed, and are not.
+    pub missing_triggers: Vec<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -165,6 +167,7 @@ impl Schema {
             unknown: first(&|row| own(row).is_none()),
             changed: first(&|row| own(row).is_some_and(|own| *own.checksum != *row.checksum)),
             unfinished: first(&|row| !row.success),
+            missing_triggers: Vec::new(),
         }
     }
 }
@@ -320,7 +323,10 @@ async fn read(
     let applied: Vec<Applied> = on!(access.reborrow(), connection => {
         sqlx::query_as(APPLIED).fetch_all(connection)
     })?;
-    contents.schema = Some(Schema::of(&applied, known));
+    let mut schema = Schema::of(&applied, known);
+    schema.missing_triggers =
+        guards::missing_triggers(access.reborrow(), schema.version).await.map_err(Fault::of)?;
+    contents.schema = Some(schema);
     // The tables are those of the first version.
     if applied.iter().any(|row| row.version == 1 && row.success) {
         contents.demo_users = on!(access.reborrow(), connection => {

@@ -13,7 +13,7 @@ use stipend::domain::{OrgName, Username};
 use stipend::policy::{Principal, Read as MayRead};
 use stipend::service::export::{Field, Format, Renderer};
 use stipend::service::shown::HistoryBody;
-use stipend::service::{payroll, proof};
+use stipend::service::{integrity, payroll};
 use stipend::store::audit::Origin;
 use stipend::store::disclosure::Rows;
 use stipend::store::pay::{Chunk, Sink};
@@ -365,7 +365,7 @@ impl<'a> World<'a> {
         let folder: &Path = self.app.database.folder.path();
         let file = folder.join(format!("{}.jsonl", self.round));
         let keys = &self.app.auth().keys;
-        let done = proof::archive(tampering::act(self.app, &origin), keys, today, &file).await;
+        let done = integrity::archive(tampering::act(self.app, &origin), keys, today, &file).await;
         let done = done.unwrap();
         let start = format!("{today}T");
         let (old, kept): (Vec<Entry>, Vec<Entry>) =

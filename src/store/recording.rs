@@ -1,14 +1,15 @@
 //! What a process keeps in memory to put reads on record quickly. Sessions and answers are not
-//! believed, but proven by the record: see [`super::proof`]. The numbers of sets are, without asking
+//! believed, but proven by the record: see [`super::premise`]. The numbers of sets are, without asking
 //! again: while a process runs, no set is ever changed or removed, as its triggers see to. All of it is
 //! forgotten when the recorder has lost its connection to PostgreSQL, since another database may answer
 //! then: a standby that took over may lack the last commits. Whoever puts an older database in its
 //! place does not leave it to that, and restarts every process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::claim::SeenSession;
-use super::disclosure::{Asked, Kept};
+use super::kept::{AnswerKey, Kept};
 use super::recorder::{Place, Recorder};
 use super::sets::Numbers;
 use crate::memory::Bounded;
@@ -20,7 +21,7 @@ const ANSWERS: usize = 16 << 20;
 
 /// The memory of a [`super::Db`], and its recorder; shared by its clones.
 #[derive(Debug)]
-pub struct Trail {
+pub struct Recording {
     pub(super) recorder: Recorder,
     pub(super) remembered: Arc<Remembered>,
 }
@@ -28,16 +29,19 @@ pub struct Trail {
 /// What was read from the database a while ago.
 #[derive(Debug)]
 pub(super) struct Remembered {
+    /// How often all of it was forgotten.
+    epoch: AtomicU64,
     pub(super) sets: Numbers,
     /// By the id of the session.
     pub(super) sessions: Bounded<String, Arc<SeenSession>>,
-    pub(super) answers: Bounded<Asked, Arc<Kept>>,
+    pub(super) answers: Bounded<AnswerKey, Arc<Kept>>,
 }
 
-impl Trail {
+impl Recording {
     /// Starts the recorder of a database.
     pub(super) fn start(place: Place) -> Arc<Self> {
         let remembered = Arc::new(Remembered {
+            epoch: AtomicU64::new(0),
             sets: Numbers::default(),
             sessions: Bounded::new(SESSIONS),
             answers: Bounded::new(ANSWERS),
@@ -48,8 +52,14 @@ impl Trail {
 }
 
 impl Remembered {
+    /// Changes when all of it is forgotten: what rests on something from before is then not to be recorded.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
     /// Forgets all of it.
     pub(super) fn forget(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         self.sets.forget();
         self.sessions.forget_all();
         self.answers.forget_all();

@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::{Access, StoreError, on, statements};
 
-/// Of a JSON array of [`Proof`]s, the positions of those that do not hold.
+/// Of a JSON array of [`Premise`]s, the positions of those that do not hold.
 macro_rules! fallen {
-    ($proofs:literal) => {
+    ($premises:literal) => {
         concat!(
             "(SELECT CAST(p.key AS BIGINT) AS position FROM jsonb_each(CAST(",
-            $proofs,
+            $premises,
             " AS TEXT)) p WHERE NOT EXISTS (SELECT 1 ",
             $crate::store::sessions::alive!(from),
             " JOIN pay_versions v ON v.org = s.org ",
@@ -37,9 +37,9 @@ statements! {
 /// That a session is alive at a time, its user not disabled, and what they may do in the org as it
 /// was; and, where an answer was kept in memory, that it is what would be answered now.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Proof(String, String, String, i64, i64, i64);
+pub(super) struct Premise(String, String, String, i64, i64, i64);
 
-impl Proof {
+impl Premise {
     pub(super) fn new(
         (org, session_id, username): (&str, &str, &str),
         at: i64,
@@ -51,7 +51,7 @@ impl Proof {
     }
 }
 
-impl Proof {
+impl Premise {
     /// What it says, whenever.
     pub(super) fn what(&self) -> (&str, &str, &str, i64, i64) {
         let Self(org, session_id, username, _, access_version, pay_version) = self;
@@ -64,14 +64,17 @@ impl Proof {
     }
 }
 
-/// Proofs as the statements take them.
-pub(super) fn json(proofs: &[Proof]) -> Result<String, StoreError> {
-    serde_json::to_string(proofs).map_err(|_| StoreError::Impossible("a proof"))
+/// Premises as the statements take them.
+pub(super) fn json(premises: &[Premise]) -> Result<String, StoreError> {
+    serde_json::to_string(premises).map_err(|_| StoreError::Impossible("a premise"))
 }
 
 /// The positions of those that do not hold.
-pub(super) async fn find_fallen(access: Access<'_>, proofs: &str) -> Result<Vec<i64>, StoreError> {
-    Ok(on!(access, connection => sqlx::query_scalar(FALLEN).bind(proofs).fetch_all(connection))?)
+pub(super) async fn list_fallen(
+    access: Access<'_>,
+    premises: &str,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(on!(access, connection => sqlx::query_scalar(FALLEN).bind(premises).fetch_all(connection))?)
 }
 
 /// The version of all that an answer about an org's pay shows.

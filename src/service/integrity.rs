@@ -8,15 +8,15 @@ use serde_json::Value;
 use super::Act;
 use super::archive_file::{self, BadArchive, FileError, Writer};
 use crate::auth::Keys;
-use crate::auth::checkpoint::Checkpoint;
-use crate::auth::keys::{CheckpointKey, GRACE};
+use crate::auth::checkpoint::{Checkpoint, NotSigned};
+use crate::auth::keys::CheckpointKey;
 use crate::auth::trusted::{BadKeys, TrustedKeys};
 use crate::clock::{Day, Timestamp};
 use crate::store::archive::{self, Done, Range};
 use crate::store::audit::OPERATOR;
 use crate::store::chain::Head;
 use crate::store::stored::Stored;
-use crate::store::verify::{self, Broken, Checker, Flaw, Found, Kept};
+use crate::store::verify::{self, ArchivedPart, Broken, Checker, Flaw, Found, Kept};
 use crate::store::{StoreError, Tx};
 
 /// What the trail is verified against beside itself.
@@ -114,25 +114,32 @@ pub async fn verify(
     };
     let archived = verify::archived(snapshot.access()).await?;
     let mut checker = Checker::new(kept, archived.clone());
-    let mut files = Vec::new();
-    for path in &evidence.archives {
-        files.push((archive_file::made_at(path)?, path));
-    }
-    files.sort();
-    for (_, path) in files {
-        let checked = archive_file::check(path, &keys, &mut checker)?;
-        if !archived.iter().any(|part| part.digest == checked.digest) {
-            let path = path.display();
-            return Err(Flaw::of(format!(
-                "{path}: no record was removed for this archive, or it is of another database"
-            ))
-            .into());
-        }
-        signers.insert(checked.kid);
+    for path in in_order(&evidence.archives, &archived)? {
+        signers.insert(archive_file::check(path, &keys, &mut checker)?.kid);
     }
     let found = verify::verify(snapshot.access(), checker, progress).await?;
     let keys_not_kept = own.not_among(&keys).map(str::to_owned).collect();
     Ok(Verified { found, signers, keys_not_kept })
+}
+
+/// The archives in the order in which they took their records away, whatever the clocks said.
+fn in_order<'a>(
+    paths: &'a [PathBuf],
+    archived: &[ArchivedPart],
+) -> Result<Vec<&'a PathBuf>, NotVerified> {
+    let mut found = Vec::new();
+    for path in paths {
+        let digest = archive_file::digest_of(path)?;
+        let position = archived.iter().position(|part| part.digest == digest).ok_or_else(|| {
+            Flaw::of(format!(
+                "{}: no record was removed for this archive, or it is of another database",
+                path.display()
+            ))
+        })?;
+        found.push((position, path));
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 /// What kept checkpoints say: lines of their own, or lines of the server's log.
@@ -153,20 +160,22 @@ fn kept(
                 None => continue,
             },
             None if line.trim().is_empty() => continue,
-            // What others write between the lines of a log.
-            None if is_log && line.trim().contains(' ') => continue,
+            // What others write between the lines of a log, and the rest of a line that was cut.
+            None if is_log => continue,
             None => line.trim(),
         };
         let bad = |what: String| Flaw::of(format!("{place}: {what}"));
-        let (checkpoint, signed) =
-            Checkpoint::verify(line, keys).map_err(|error| bad(error.to_string()))?;
+        let (checkpoint, signed) = Checkpoint::verify(line, keys).map_err(|error| match error {
+            NotSigned::Malformed(_) => NotVerified::NoEvidence(format!("{place}: {error}")),
+            _ => bad(error.to_string()).into(),
+        })?;
         let heads: Option<Vec<Head>> = checkpoint.chains.iter().map(|end| end.head()).collect();
         kept.push(Kept {
             from: format!("the checkpoint {place} of {}", checkpoint.at),
             at: signed.at.as_millis(),
             heads: heads.ok_or_else(|| bad("it holds what is no hash".to_owned()))?,
             names_all: checkpoint.of.is_none(),
-            latest: signed.key_has_ended.then(|| signed.at.plus(GRACE).as_millis()),
+            key_has_ended: signed.key_has_ended,
         });
         signers.insert(signed.kid);
     }
@@ -264,7 +273,8 @@ pub async fn archive(
     }
     let done = Done { digest, range, records, before };
     let mut tx = act.db.begin().await?;
-    let removed = archive::remove(tx.access(), &done, OPERATOR, act.now(), act.origin).await?;
+    let removed =
+        archive::remove(tx.access(), &done, OPERATOR, act.ports.clock.as_ref(), act.origin).await?;
     if removed != done.records {
         return Err(NotArchived::Changed);
     }
@@ -316,7 +326,7 @@ async fn write(
         .await;
     collected?;
     for number in numbers {
-        let (org, names) = archive::set(snapshot.access(), number).await?;
+        let (org, names) = archive::get_set(snapshot.access(), number).await?;
         writer.set(number, org, &names)?;
     }
     let written: Result<(), NotArchived> =

@@ -14,7 +14,7 @@ use crate::cli::{Failure, other};
 use crate::clock::Day;
 use crate::service::asked;
 use crate::service::audit;
-use crate::service::proof::{self, Evidence, NotArchived, NotVerified, Verified};
+use crate::service::integrity::{self, Evidence, NotArchived, NotVerified, Verified};
 use crate::store::chain::{Head, hex};
 use crate::store::verify::Flaw;
 
@@ -114,7 +114,8 @@ pub(super) async fn verify(asked: Verify, operator: &Operator<'_>) -> Result<(),
     } else {
         ProgressBar::hidden()
     };
-    let found = proof::verify(operator.act, &evidence, |records| bar.set_position(records)).await;
+    let found =
+        integrity::verify(operator.act, &evidence, |records| bar.set_position(records)).await;
     bar.finish_and_clear();
     let Verified { found, signers, keys_not_kept } = match found {
         Ok(verified) => verified,
@@ -208,7 +209,7 @@ struct ArchivedBody {
 pub(super) async fn archive(asked: Archive, operator: &Operator<'_>) -> Result<(), Failure> {
     let keys = keys(operator).await?;
     let name = asked.file.display().to_string();
-    let done = proof::archive(operator.act, &keys, asked.before, &asked.file).await;
+    let done = integrity::archive(operator.act, &keys, asked.before, &asked.file).await;
     let done = done.map_err(|error| match error {
         NotArchived::TooLate(_) => invalid(&asked.before.to_string(), "--before <DAY>", error),
         NotArchived::Exists(_) => invalid(&name, "<FILE>", error),

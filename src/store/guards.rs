@@ -1,0 +1,168 @@
+//! Whether the schema is what the migrations made it: its triggers are there, and its tables are the plain
+//! tables that they were.
+//!
+//! Triggers keep the trail append-only, and raise the versions by which what is remembered is known to be
+//! current: without one of them a promise is broken, and nothing would show it. A copy of a database that
+//! was made by something other than a backup may lack them. A table under another's name, or an index that
+//! lacks a row, would show some readers another trail than `verify` follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::Connection;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::SqliteConnection;
+
+use super::open::{POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS};
+use super::{Access, StoreError, silence};
+
+/// Triggers that are there and armed, as each of the two databases says it.
+const ARMED_SQLITE: &str = "SELECT name FROM sqlite_master WHERE type = 'trigger'";
+const ARMED_POSTGRES: &str = "\
+    SELECT t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
+     WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') \
+       AND c.relnamespace = current_schema()::regnamespace";
+/// All else that SQLite's schema is made of, but for sqlx's own table, which several versions of it make.
+const SHAPES: &str = "\
+    SELECT name, sql FROM sqlite_master \
+     WHERE type <> 'trigger' AND sql IS NOT NULL AND name <> '_sqlx_migrations'";
+const INTEGRITY: &str = "PRAGMA integrity_check(1)";
+/// PostgreSQL's tables that are tables and show everybody the same.
+const PLAIN_TABLES: &str = "\
+    SELECT c.relname::text FROM pg_class c \
+     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' \
+       AND NOT c.relrowsecurity \
+       AND NOT EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid)";
+const FUNCTIONS: &str = "\
+    SELECT p.proname::text, p.prosrc FROM pg_proc p \
+     WHERE p.pronamespace = current_schema()::regnamespace";
+
+fn migrations(access: &Access<'_>) -> &'static Migrator {
+    match access {
+        Access::Sqlite(_) => &SQLITE_MIGRATIONS,
+        Access::Postgres(_) => &POSTGRES_MIGRATIONS,
+    }
+}
+
+/// The names of the triggers that the migrations up to a version make and that are not there, or are
+/// disarmed; sorted.
+pub(super) async fn missing_triggers(
+    access: Access<'_>,
+    version: i64,
+) -> Result<Vec<String>, StoreError> {
+    let expected = made(migrations(&access), version, "TRIGGER");
+    let armed: Vec<String> = match access {
+        Access::Sqlite(connection) => {
+            sqlx::query_scalar(ARMED_SQLITE).fetch_all(connection).await?
+        }
+        Access::Postgres(connection) => {
+            silence::in_time(sqlx::query_scalar(ARMED_POSTGRES).fetch_all(connection)).await?
+        }
+    };
+    let is_missing = |name: &&str| !armed.iter().any(|armed| armed == name);
+    Ok(expected.into_iter().filter(is_missing).map(str::to_owned).collect())
+}
+
+/// What of the tables is other than the migrations made it, if anything is; the schema is of the newest
+/// version. On SQLite that is also what its indexes hold.
+pub(super) async fn find_alteration(access: Access<'_>) -> Result<Option<String>, StoreError> {
+    match access {
+        Access::Sqlite(connection) => {
+            let verdict: String = sqlx::query_scalar(INTEGRITY).fetch_one(&mut *connection).await?;
+            if verdict != "ok" {
+                return Ok(Some(format!("integrity_check found: {verdict}")));
+            }
+            let mut new = SqliteConnection::connect("sqlite::memory:").await?;
+            SQLITE_MIGRATIONS.run(&mut new).await.map_err(|_| StoreError::Impossible("memory"))?;
+            let (expected, found) = (shapes(&mut new).await?, shapes(connection).await?);
+            new.close().await?;
+            let differs = |(name, sql): &(&String, &String)| found.get(*name) != Some(sql);
+            let altered = expected.iter().find(differs);
+            Ok(altered.map(|(name, _)| format!("{name} is not what Stipend made it")))
+        }
+        Access::Postgres(connection) => {
+            let plain: Vec<String> =
+                silence::in_time(sqlx::query_scalar(PLAIN_TABLES).fetch_all(&mut *connection))
+                    .await?;
+            let is_plain = |name: &str| plain.iter().any(|plain| plain == name);
+            let tables = made(&POSTGRES_MIGRATIONS, i64::MAX, "TABLE");
+            if let Some(name) = tables.into_iter().find(|name| !is_plain(name)) {
+                return Ok(Some(format!(
+                    "{name} is no plain table: it is missing, a view, or has rules or row security"
+                )));
+            }
+            let functions: Vec<(String, String)> =
+                silence::in_time(sqlx::query_as(FUNCTIONS).fetch_all(connection)).await?;
+            let texts: Vec<&str> =
+                POSTGRES_MIGRATIONS.iter().map(|migration| migration.sql.as_str()).collect();
+            let own = |name: &str| {
+                texts.iter().any(|text| text.contains(&format!("CREATE FUNCTION {name}(")))
+            };
+            let altered = functions
+                .iter()
+                .find(|(name, body)| own(name) && !texts.iter().any(|text| text.contains(body)));
+            Ok(altered.map(|(name, _)| format!("the function {name} is not what Stipend made it")))
+        }
+    }
+}
+
+/// The statements that make the parts of a schema, by their names. Versions of SQLite differ in where
+/// they quote names that they have renamed.
+async fn shapes(connection: &mut SqliteConnection) -> Result<BTreeMap<String, String>, StoreError> {
+    let shapes: Vec<(String, String)> = sqlx::query_as(SHAPES).fetch_all(connection).await?;
+    let plain = |sql: String| sql.replace(|c: char| c == '"' || c.is_whitespace(), "");
+    Ok(shapes.into_iter().map(|(name, sql)| (name, plain(sql))).collect())
+}
+
+/// The names of what the texts of the migrations make of a kind, and neither drop nor rename again.
+fn made<'a>(migrations: &'a Migrator, version: i64, kind: &str) -> BTreeSet<&'a str> {
+    let name_of = |word: &'a str| word.trim_end_matches(';');
+    let mut made = BTreeSet::new();
+    for migration in migrations.iter().filter(|migration| migration.version <= version) {
+        let words: Vec<&str> = migration.sql.as_str().split_whitespace().collect();
+        for phrase in words.windows(3).filter(|phrase| phrase.get(1) == Some(&kind)) {
+            match phrase {
+                ["CREATE", _, name] => made.insert(name_of(name)),
+                ["DROP", _, name] => made.remove(name_of(name)),
+                _ => continue,
+            };
+        }
+        for phrase in words.windows(6) {
+            if let ["ALTER", altered, from, "RENAME", "TO", to] = phrase
+                && *altered == kind
+                && made.remove(from)
+            {
+                made.insert(name_of(to));
+            }
+        }
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_migrations_make_is_read_from_their_texts() {
+        for migrations in [&SQLITE_MIGRATIONS, &POSTGRES_MIGRATIONS] {
+            let tables = made(migrations, i64::MAX, "TABLE");
+            for name in ["audit_records", "grants", "keys", "sessions", "audit_archived"] {
+                assert!(tables.contains(name), "{name}");
+            }
+            assert!(!tables.contains("audit"), "it is a view since 0007");
+            assert!(made(migrations, 1, "TABLE").contains("audit"));
+            assert!(
+                tables.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+            );
+            let triggers = made(migrations, i64::MAX, "TRIGGER");
+            assert!(triggers.len() > 20, "{}", triggers.len());
+            let texts = migrations
+                .iter()
+                .map(|migration| migration.sql.as_str().matches("CREATE TRIGGER ").count());
+            let dropped = migrations
+                .iter()
+                .map(|migration| migration.sql.as_str().matches("DROP TRIGGER ").count());
+            assert_eq!(triggers.len(), texts.sum::<usize>() - dropped.sum::<usize>());
+        }
+    }
+}
