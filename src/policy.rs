@@ -85,9 +85,22 @@ impl Limits {
     }
 }
 
+/// On what terms a session was opened: a token that does not fit them is none of its.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How long a token of it may live, from its `iat` to its `exp`.
+    pub lifetime: Duration,
+    /// Whether its user is part of the demo data.
+    pub is_demo: bool,
+    /// The key that signed its token; none for a session from before keys were noted.
+    pub kid: Option<String>,
+}
+
 /// What the database says that somebody may do, and the version at which it said so.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
+    /// On what terms they are signed in.
+    pub terms: Terms,
     /// The grants that hold.
     pub grants: Vec<Grant>,
     /// What their session may not do.

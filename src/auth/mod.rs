@@ -33,9 +33,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, ConfigError, Secret, Tokens};
 use crate::domain::{Account, OrgName, Permission};
 use crate::entropy::{Entropy, EntropyError, random_id};
-use crate::policy::{Denied, Principal};
+use crate::policy::{Denied, Principal, Terms};
 use crate::store::audit::{self, Action, Origin, Record};
-use crate::store::sessions::{LiveSession, NewSession, Opener};
+use crate::store::sessions::{NewSession, Opener};
 use crate::store::{Bearer, Claim, Db, OpenError, StoreError, sessions, users};
 
 pub use housekeeping::{Housekeeping, prune_sessions};
@@ -472,13 +472,13 @@ impl Auth {
         self.gate.give_way();
         let mut reader = self.db.reader().await?;
         let Bearer { account, session_id, perms } = &verified.bearer;
-        let session = sessions::find_live(reader.access(), account, session_id, now)
+        let standing = sessions::find_live(reader.access(), account, session_id, now)
             .await?
-            .filter(|session| self.accepts(session, &verified))
+            .filter(|standing| self.accepts(&standing.terms, &verified))
             .ok_or(IdentifyError::InvalidToken)?;
         self.last_used.note(&account.org, session_id, now);
         let (account, session_id) = (account.clone(), session_id.clone());
-        Ok(Principal::new(account, session_id, perms.clone(), session.standing))
+        Ok(Principal::new(account, session_id, perms.clone(), standing))
     }
 
     /// Who bears this token, for a read of pay: what they may see may come from memory, and is proven
@@ -487,7 +487,7 @@ impl Auth {
         let now = self.ports.clock.now();
         let verified = self.verify_token(token, now).await?;
         self.gate.give_way();
-        let accepts = |session: &LiveSession| self.accepts(session, &verified);
+        let accepts = |terms: &Terms| self.accepts(terms, &verified);
         let claim = Claim::of(&self.db, &verified.bearer, now, accepts)
             .await
             .map_err(IdentifyError::from)?;
@@ -496,13 +496,13 @@ impl Auth {
         Ok(claim)
     }
 
-    /// Whether a token may be one of that session, whatever the session's user may do.
-    fn accepts(&self, session: &LiveSession, token: &Verified) -> bool {
-        (self.demo || !session.is_demo)
+    /// Whether a token may be one of a session on those terms, whatever the session's user may do.
+    fn accepts(&self, terms: &Terms, token: &Verified) -> bool {
+        (self.demo || !terms.is_demo)
             // A token cannot outlive what its session was opened for, whatever it says of itself.
-            && token.lifetime <= session.lifetime
+            && token.lifetime <= terms.lifetime
             // Nor can another key sign for it than the one that it was opened under.
-            && session.kid.as_ref().is_none_or(|opener| *opener == token.kid)
+            && terms.kid.as_ref().is_none_or(|opener| *opener == token.kid)
     }
 
     /// Ends the caller's session, on record.

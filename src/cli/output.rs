@@ -155,3 +155,15 @@ impl<const N: usize> Pages<N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn what_a_database_holds_steers_no_terminal() {
+        let odd = "key \r\u{1b}[2K\u{1b}[8m\u{9b}31m\u{7f}é";
+        assert_eq!(harmless(odd), "key \u{fffd}\u{fffd}[2K\u{fffd}[8m\u{fffd}31m\u{fffd}é");
+        assert_eq!(harmless("one\ntwo"), "one\ntwo");
+    }
+}

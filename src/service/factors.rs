@@ -185,7 +185,7 @@ async fn still_signed_in(act: Act<'_>, tx: &mut Tx, caller: &Principal) -> Resul
     let session_id = caller.session_id().ok_or(Refused::SessionEnded)?;
     let live = sessions::find_live(tx.access(), caller.account(), session_id, act.now()).await?;
     let live = live.ok_or(Refused::SessionEnded)?;
-    if live.standing.limits.password_must_change {
+    if live.limits.password_must_change {
         return Err(Refused::Hindered(
             "change your password first: PUT /me/password; this one was made for you",
         ));

@@ -270,7 +270,7 @@ async fn open(
     sessions::open(tx.access(), &session).await?;
     // What the token's first request would be told: one that permits less than it names is not made.
     let found = sessions::find_live(tx.access(), account, &session_id, now).await?;
-    let standing = found.ok_or(Refused::NotFound)?.standing;
+    let standing = found.ok_or(Refused::NotFound)?;
     let bearer = Principal::new(account.clone(), session_id.clone(), perms.clone(), standing);
     for permission in &new.perms {
         bearer.has(*permission)?;
@@ -295,7 +295,7 @@ impl Act<'_> {
     async fn renew_caller(&self, tx: &mut Tx, caller: &Principal) -> Result<Principal, Refused> {
         let id = caller.session_id().ok_or(Refused::SessionEnded)?;
         let live = sessions::find_live(tx.access(), caller.account(), id, self.now()).await?;
-        Ok(caller.renew(live.ok_or(Refused::SessionEnded)?.standing))
+        Ok(caller.renew(live.ok_or(Refused::SessionEnded)?))
     }
 
     /// Puts on record what the caller did to what is their own.

@@ -479,3 +479,36 @@ fn missing_archive(chain: i64, next: i64, part: &ArchivedPart) -> Flaw {
 fn unreadable(record: &Stored, column: &str) -> Flaw {
     Flaw::in_record(record, format!("its {column} cannot be read"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_names_each_set_once() {
+        let record = |sets: &str| Stored {
+            record_id: 1,
+            chain: Some(1),
+            seq: Some(1),
+            hash: Some(vec![0; 32]),
+            at: 0,
+            org: "acme".into(),
+            actor: "ann".into(),
+            session_id: None,
+            token: None,
+            action: "list_pay".into(),
+            permission: None,
+            grants: None,
+            names: String::new(),
+            sets: sets.into(),
+            detail: "{}".into(),
+            outcome: "done".into(),
+            client: "local".into(),
+            request_id: "r".into(),
+        };
+        let what =
+            |sets| Checker::default().take(&record(sets), |_| Some([7; 32])).unwrap_err().what;
+        assert!(what("[2,3,2]").contains("a set twice"));
+        assert!(what("[2,3]").contains("its hash differs"));
+    }
+}

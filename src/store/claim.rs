@@ -4,11 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use super::disclosure::Withheld;
 use super::premise::Premise;
-use super::sessions::{self, LiveSession};
+use super::sessions;
 use super::{Db, StoreError};
 use crate::clock::{Day, Timestamp};
 use crate::domain::Account;
-use crate::policy::{Allowed, Denied, Principal, Read};
+use crate::policy::{Allowed, Denied, Principal, Read, Standing, Terms};
 
 /// Sessions of somebody with more grants are not remembered, which holds them three times over: as
 /// they were found, with the caller, and as what may be read.
@@ -46,19 +46,19 @@ impl Claim {
         db: &Db,
         bearer: &Bearer,
         now: Timestamp,
-        accepts: impl Fn(&LiveSession) -> bool,
+        accepts: impl Fn(&Terms) -> bool,
     ) -> Result<Option<Result<Self, Denied>>, StoreError> {
         let remembered =
             db.recording().remembered.sessions.find(&bearer.session_id).filter(|remembered| {
                 remembered.account == bearer.account
                     && remembered.today == now.day()
-                    && accepts(&remembered.session)
+                    && accepts(&remembered.standing.terms)
             });
         if let Some(Ok(allowed)) = remembered.map(|remembered| remembered.allow(&bearer.perms)) {
             return Ok(Some(Ok(Self(allowed))));
         }
         let found = Box::pin(look_up(db, &bearer.account, &bearer.session_id, now)).await?;
-        let accepted = found.filter(|found| accepts(&found.session));
+        let accepted = found.filter(|found| accepts(&found.standing.terms));
         Ok(accepted.map(|found| found.allow(&bearer.perms).map(Self)))
     }
 
@@ -90,15 +90,15 @@ pub(super) struct SeenSession {
     session_id: String,
     /// The day whose grants these are.
     today: Day,
-    session: LiveSession,
+    standing: Standing,
     /// What the first token of it that was seen allows: that is the only one, as a rule.
     allowed: OnceLock<Arc<Allowed<Read>>>,
 }
 
 impl SeenSession {
-    fn new(account: &Account, session_id: &str, today: Day, session: LiveSession) -> Self {
+    fn new(account: &Account, session_id: &str, today: Day, standing: Standing) -> Self {
         let (account, session_id) = (account.clone(), session_id.to_owned());
-        Self { account, session_id, today, session, allowed: OnceLock::new() }
+        Self { account, session_id, today, standing, allowed: OnceLock::new() }
     }
 
     /// What a token of this session with these permissions allows.
@@ -108,7 +108,7 @@ impl SeenSession {
             return Ok(Arc::clone(allowed));
         }
         let (account, session_id) = (self.account.clone(), self.session_id.clone());
-        let standing = self.session.standing.clone();
+        let standing = self.standing.clone();
         let caller = Principal::new(account, session_id, perms.to_vec(), standing);
         let allowed = Arc::new(caller.allow::<Read>(self.today)?);
         // Another token of the session may have been quicker, and is kept.
@@ -130,7 +130,11 @@ pub(super) async fn renew(
     };
     let found = look_up(db, allowed.account(), session_id, now).await?;
     let found = found.ok_or(Withheld::SessionEnded)?;
-    Ok(Arc::new(allowed.renew(found.session.standing.clone(), now.day())?))
+    if found.standing.terms != allowed.principal().standing().terms {
+        // Their token was accepted on others: whether it is on these, the next request finds out.
+        return Err(Withheld::SessionEnded);
+    }
+    Ok(Arc::new(allowed.renew(found.standing.clone(), now.day())?))
 }
 
 /// The session as the database has it, which is remembered.
@@ -141,15 +145,15 @@ async fn look_up(
     now: Timestamp,
 ) -> Result<Option<Arc<SeenSession>>, StoreError> {
     let mut reader = db.reader().await?;
-    let session = sessions::find_live(reader.access(), account, session_id, now).await?;
+    let standing = sessions::find_live(reader.access(), account, session_id, now).await?;
     drop(reader);
-    let Some(session) = session else {
+    let Some(standing) = standing else {
         // It is over: whoever asks again is not to be proven wrong by the recorder once more.
         db.recording().remembered.sessions.forget(&session_id.to_owned());
         return Ok(None);
     };
-    let few = session.standing.grants.len() <= MOST_GRANTS;
-    let found = Arc::new(SeenSession::new(account, session_id, now.day(), session));
+    let few = standing.grants.len() <= MOST_GRANTS;
+    let found = Arc::new(SeenSession::new(account, session_id, now.day(), standing));
     if few {
         db.recording().remembered.sessions.keep(session_id.to_owned(), Arc::clone(&found), 1);
     }

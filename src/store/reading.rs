@@ -278,7 +278,7 @@ pub async fn looks(
                 let session_id = oneself.session_id();
                 let session =
                     sessions::find_live(tx.access(), &account, session_id, purpose.at).await?;
-                oneself.renew(&session.ok_or(Withheld::SessionEnded)?.standing)?;
+                oneself.renew(&session.ok_or(Withheld::SessionEnded)?)?;
                 let session = Some(session_id);
                 Record::of(&account, session, purpose.action, purpose.at, purpose.origin)
             }

@@ -6,7 +6,7 @@ use super::grants::GrantColumns;
 use super::{Access, StoreError, execute, on, statements};
 use crate::clock::Timestamp;
 use crate::domain::{Account, OrgName};
-use crate::policy::{Limits, Principal, Standing};
+use crate::policy::{Limits, Principal, Standing, Terms};
 
 /// Which sessions are alive: those that have not ended, under a key that is not revoked, of users who
 /// are not disabled. Both the look-up of a session and the premise of a read ask for just this.
@@ -160,19 +160,6 @@ pub struct Use<'a> {
     pub at: Timestamp,
 }
 
-/// A session that has not ended, of a user who is not disabled, with their grants of today.
-#[derive(Clone, Debug)]
-pub struct LiveSession {
-    /// How long a token of this session may live, from its `iat` to its `exp`.
-    pub lifetime: Duration,
-    /// Whether the user is part of the demo data.
-    pub is_demo: bool,
-    /// The key that signed its token; none for a session from before keys were noted.
-    pub kid: Option<String>,
-    /// The user's grants that hold today.
-    pub standing: Standing,
-}
-
 #[derive(sqlx::FromRow)]
 struct Row {
     created_at: i64,
@@ -308,13 +295,13 @@ pub async fn end_others(
     )?)
 }
 
-/// The user's session of that id, if it is alive at `now`.
+/// What a user may do in their session of that id, if it is alive at `now`.
 pub async fn find_live(
     access: Access<'_>,
     account: &Account,
     session_id: &str,
     now: Timestamp,
-) -> Result<Option<LiveSession>, StoreError> {
+) -> Result<Option<Standing>, StoreError> {
     let rows: Vec<Row> = on!(access, connection => sqlx::query_as(FIND_LIVE)
         .bind(account.org.as_str())
         .bind(session_id)
@@ -328,7 +315,8 @@ pub async fn find_live(
     };
     let lifetime = u64::try_from(first.expires_at.saturating_sub(first.created_at))
         .map_err(|_| StoreError::Impossible("sessions"))?;
-    let (is_demo, kid) = (first.demo != 0, first.kid.clone());
+    let lifetime = Duration::from_millis(lifetime);
+    let terms = Terms { lifetime, is_demo: first.demo != 0, kid: first.kid.clone() };
     let is_machine = first.kind != Opener::LogIn.kind();
     let limits = Limits {
         password_must_change: first.password_expires_at.is_some(),
@@ -338,8 +326,7 @@ pub async fn find_live(
     let signed_in_at = (!is_machine).then_some(Timestamp::from_millis(first.created_at));
     let (token_name, version) = (first.name.clone(), first.access_version);
     let grants = rows.into_iter().filter_map(|row| row.grant.into_grant()).collect();
-    let standing = Standing { grants, limits, signed_in_at, token_name, version };
-    Ok(Some(LiveSession { lifetime: Duration::from_millis(lifetime), is_demo, kid, standing }))
+    Ok(Some(Standing { terms, grants, limits, signed_in_at, token_name, version }))
 }
 
 /// What whoever asked may do now; none where their session is over. The operator's command line has no
@@ -352,7 +339,7 @@ pub async fn find_standing(
     let Some(session_id) = principal.session_id() else {
         return Ok(Some(principal.standing().clone()));
     };
-    Ok(find_live(access, principal.account(), session_id, now).await?.map(|live| live.standing))
+    find_live(access, principal.account(), session_id, now).await
 }
 
 /// A user's sessions that are alive at `now`, the newest first. None after one that is not theirs.

@@ -6,6 +6,9 @@ use rocket::figment::Figment;
 
 use crate::jwt::{assert_accepted, assert_invalid_token};
 use stipend::clock::Clock;
+use stipend::service::payroll;
+use stipend::store::disclosure::{Rows, Withheld};
+use stipend::store::pay::PayQuery;
 use stipend::store::sessions;
 
 use crate::support::app::TestApp;
@@ -185,4 +188,48 @@ async fn a_grant_that_cannot_be_understood_gives_nothing_and_locks_nobody_out() 
     let caller = app.user("acme/ann").await;
     assert_eq!(caller.sees().await, "ann");
     assert_eq!(caller.delete("/jwt").send().await.status, 204);
+}
+
+/// What the database takes for a day and Stipend does not.
+#[tokio::test]
+async fn a_grant_whose_last_day_is_none_gives_no_row() {
+    let app = two_orgs().await;
+    app.add_grant("acme", "ann", "read", "own").await;
+    app.database.execute("UPDATE employees SET team = 'ops' WHERE username = 'bob'").await;
+    app.add_grant("acme", "ann", "read", "team:ops").await;
+    let caller = app.user("acme/ann").await;
+    assert_eq!(caller.sees().await, "ann bob");
+    app.database
+        .execute("UPDATE grants SET last_day = '2027-06-30 ' WHERE reach_kind = 'team'")
+        .await;
+    assert_eq!(caller.sees().await, "ann");
+    assert_eq!(caller.get("/pay/bob").send().await.status, 404);
+}
+
+/// A grant that ended with the day gives nothing to a request that was let in before midnight and reads
+/// after it.
+#[tokio::test]
+async fn what_ends_at_midnight_is_not_seen_after_it() {
+    let app = two_orgs().await;
+    app.add_grant("acme", "ann", "read", "own").await;
+    app.add_grant_until("acme", "ann", "read", "user:bob", "'2026-03-10'").await;
+    let caller = app.user("acme/ann").await;
+    let (auth, origin) = (app.auth(), crate::tampering::origin());
+    let claim = async || auth.claim(caller.token()).await.unwrap();
+    let (listed, of_bob, summed) = (claim().await, claim().await, claim().await);
+    app.clock.advance(Duration::from_secs(12 * 3600));
+    let act = crate::tampering::act(&app, &origin);
+    let bob = stipend::domain::Username::parse("bob").unwrap();
+    let asked = || PayQuery::on(app.clock.now().day());
+    let given = payroll::list(act, listed, asked(), &["username"], false, None).await.unwrap();
+    let Rows::Chunk(rows) = given.rows else { panic!("{given:?}") };
+    assert_eq!(rows.len(), 1);
+    let history = payroll::history(act, of_bob, &bob, None).await;
+    assert!(matches!(history, Err(Withheld::NoSuchPerson)), "{history:?}");
+    let sums = payroll::sums(act, summed, &asked()).await.unwrap();
+    assert_eq!(sums.iter().map(|sum| sum.people).sum::<i64>(), 1);
+    let records = "SELECT grants || subjects FROM audit WHERE action IN ('list_pay', 'sum_pay')";
+    for record in app.database.texts(records).await {
+        assert!(record.ends_with(r#"["ann"]"#) && record.matches("\",\"").count() == 0, "{record}");
+    }
 }

@@ -67,6 +67,30 @@ async fn an_archive_takes_old_records_out_and_stays_a_part_of_the_trail() {
     flaw(&app, &with(&[&file, &file, &second]), "an archive twice").await;
 }
 
+/// The clock of the machine was set back before the second.
+#[tokio::test]
+async fn archives_are_read_in_the_order_in_which_they_were_made_whatever_the_clock_said() {
+    let (app, today) = two_days().await;
+    let folder = app.database.folder.path();
+    let (first, second) = (folder.join("first.jsonl"), folder.join("first.jsonl.part"));
+    std::fs::write(&second, "another file").unwrap();
+    archive(&app, today, &first).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&second).unwrap(), "another file", "it is nobody's part");
+    std::fs::remove_file(&second).unwrap();
+    app.clock.set(app.clock.seconds() - 57);
+    let caller = app.demo_user().await;
+    assert_eq!(caller.get("/pay/ann").send().await.status, 200);
+    let now = app.clock.seconds();
+    app.clock.set(now + 24 * 3600);
+    let tomorrow = app.clock.now().day();
+    app.clock.set(now + 24 * 3600 - 60);
+    assert_eq!(app.clock.now().day(), tomorrow);
+    archive(&app, tomorrow, &second).await.unwrap();
+    for files in [[&first, &second], [&second, &first]] {
+        assert_eq!(verify(&app, &with(&files)).await.err(), None, "{files:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_archive_that_was_changed_is_found() {
     let (app, today) = two_days().await;

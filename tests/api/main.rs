@@ -15,6 +15,7 @@ mod archiving;
 mod audit;
 mod chain;
 mod contract;
+mod disguise;
 mod every_column;
 mod every_route;
 mod forging;

@@ -91,6 +91,84 @@ async fn what_ended_gives_nothing_from_memory() {
     }
 }
 
+/// Whatever else is remembered of a session, and what a shell can do that no version counted.
+#[tokio::test]
+async fn what_a_session_rests_on_counts_from_the_very_next_answer_on() {
+    let mut changes = vec![
+        ("UPDATE sessions SET kid = 'another'", 401),
+        ("UPDATE sessions SET expires_at = expires_at - 1000", 401),
+        ("UPDATE grants SET last_day = '2026-03-10 '", 403),
+    ];
+    if !is_postgres() {
+        changes.push(("PRAGMA foreign_keys = OFF; UPDATE grants SET org = 'acme'", 403));
+        changes.push((
+            "PRAGMA foreign_keys = OFF; \
+             INSERT OR REPLACE INTO users (org, username, password_hash, demo, created_at, \
+                                           password_expires_at) \
+             SELECT org, username, password_hash, demo, created_at, 1 FROM users",
+            200, // nothing is replaced
+        ));
+    }
+    for (change, status) in changes {
+        let app = TestApp::new().await;
+        let caller = app.demo_user().await;
+        remembered(&caller).await;
+        app.database.execute(change).await;
+        let answer = caller.get("/bearer?fields=username,amount").send().await;
+        assert_eq!(answer.status, status, "{change}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_token_has_its_new_name_in_the_very_next_record() {
+    let app = TestApp::new().await;
+    let caller = app.demo_user().await;
+    let wanted = r#"{"name":"ci","until":"2026-06-30","perms":["read"]}"#;
+    let made = caller.post("/me/tokens").json(wanted).send().await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let made = made.json();
+    let script = app.bearer(made["access_token"].as_str().unwrap());
+    remembered(&script).await;
+    app.database.execute("UPDATE sessions SET name = 'old ci' WHERE name = 'ci'").await;
+    remembered(&script).await;
+    let last = "SELECT token FROM audit ORDER BY record_id DESC LIMIT 1";
+    assert_eq!(app.database.texts(last).await, ["old ci"]);
+}
+
+#[tokio::test]
+async fn the_versions_only_rise() {
+    let app = TestApp::new().await;
+    let mut refused = vec![
+        "UPDATE orgs SET access_version = access_version - 1",
+        "UPDATE pay_versions SET version = version - 1",
+        "UPDATE pay_versions SET org = 'acme'",
+        "DELETE FROM pay_versions",
+    ];
+    let caller = app.demo_user().await;
+    remembered(&caller).await;
+    if is_postgres() {
+        refused.extend(["TRUNCATE grants", "TRUNCATE pay_versions", "TRUNCATE orgs CASCADE"]);
+    } else {
+        refused.push("INSERT OR REPLACE INTO grants SELECT * FROM grants");
+        refused.push("INSERT OR REPLACE INTO sessions SELECT * FROM sessions");
+        let versions = "SELECT access_version FROM orgs WHERE org = 'twilio'";
+        app.database.execute("UPDATE grants SET reason = 'x'").await;
+        let before = app.database.number(versions).await;
+        app.database
+            .execute(
+                "PRAGMA foreign_keys = OFF; \
+                 INSERT OR REPLACE INTO orgs (org, created_at) VALUES ('twilio', 0); \
+                 INSERT OR REPLACE INTO pay_versions (org, version) VALUES ('twilio', 0)",
+            )
+            .await;
+        assert_eq!(app.database.number(versions).await, before, "nothing was replaced");
+    }
+    for sql in refused {
+        assert!(app.try_execute(sql).await.is_err(), "{sql}");
+    }
+    remembered(&caller).await;
+}
+
 #[tokio::test]
 async fn a_grant_of_less_gives_less_from_the_very_next_answer_on() {
     let app = TestApp::new().await;

@@ -126,6 +126,22 @@ async fn r82_what_a_key_signed_before_its_end_holds_and_what_a_thief_signs_later
     assert_eq!(verify(&app, &by(&honest, &after)).await.err(), None);
 }
 
+/// A node whose clock was three minutes ahead wrote the last record, and the key ended soon after.
+#[tokio::test]
+async fn a_clock_that_was_ahead_is_no_theft() {
+    let app = trail().await;
+    let now = app.clock.seconds();
+    app.clock.set(now + 180);
+    let caller = app.demo_user().await;
+    assert_eq!(caller.read_pay().await.status, 200);
+    let ahead = checkpoint(&app).await;
+    app.clock.set(now);
+    let behind = checkpoint(&app).await;
+    end_key(&app).await;
+    assert_eq!(verify(&app, &ahead).await.err(), None);
+    assert_eq!(verify(&app, &behind).await.err(), None);
+}
+
 #[tokio::test]
 async fn the_end_of_an_archive_is_believed_by_the_same_keys() {
     let (app, today) = two_days().await;
