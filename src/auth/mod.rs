@@ -24,6 +24,8 @@ pub mod trusted;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use housekeeping::House;
 use sealing::Asking;
 use throttle::Attempt;
@@ -77,6 +79,8 @@ pub struct Auth {
     pub throttle: Throttle,
     /// When sessions were used, as far as that is not in the database yet.
     pub last_used: Arc<LastUsed>,
+    /// The places for files that are imported, each of which takes some hundred MB of memory.
+    pub imports: Arc<Semaphore>,
     verifier: Verifier,
     tokens: Tokens,
     demo: bool,
@@ -103,6 +107,9 @@ pub enum StartError {
     #[error("the hashing threads cannot be started ({0})")]
     Threads(#[from] std::io::Error),
 }
+
+/// How many imports go on at once.
+const IMPORTS: usize = 2;
 
 /// What somebody signs in with.
 #[derive(Debug)]
@@ -228,6 +235,7 @@ impl Auth {
             keys,
             housekeeping,
             last_used,
+            imports: Arc::new(Semaphore::new(IMPORTS)),
             verifier: Verifier::new(tokens.clone()),
             tokens,
             demo,

@@ -9,14 +9,19 @@ use rocket::request::{FromRequest, Outcome};
 use rocket::response::stream::ReaderStream;
 use rocket::response::{self, Responder};
 use rocket::tokio::sync::mpsc;
+use rocket::tokio::time::Instant;
 use rocket::{Request, Response, tokio};
 
 use super::answer;
 use crate::error::prefers_csv;
 use crate::service::export::Format;
 
-/// How long a client may leave a part of a long answer lying.
+/// How long a client may leave a part of a long answer lying, and how far it may fall behind
+/// [`SLOWEST`].
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many bytes in a second a client takes at least.
+const SLOWEST: f64 = 64.0 * 1024.0;
 
 /// How many bytes of a long answer are written at a time.
 const LARGEST_WRITE: usize = 64 * 1024;
@@ -95,11 +100,13 @@ impl<'r> Responder<'r, 'r> for Listing {
     }
 }
 
-/// Who takes a long answer. One that takes nothing for a while is given up, since it holds a
-/// snapshot of the database.
+/// Who takes a long answer. One that takes nothing for a while is given up, and one that is slow for
+/// long, since it holds one of the few snapshots of the database.
 pub(super) struct Client {
     parts: mpsc::Sender<Part>,
     is_there: bool,
+    /// For how long it is waited for.
+    patience: Duration,
 }
 
 impl Client {
@@ -107,7 +114,8 @@ impl Client {
     /// it ends with what says that it is broken.
     pub(super) fn new(broken: &'static [u8]) -> (Self, Body) {
         let (parts, receiver) = mpsc::channel(2);
-        (Self { parts, is_there: true }, Body::Parts(receiver, broken))
+        let client = Self { parts, is_there: true, patience: PATIENCE };
+        (client, Body::Parts(receiver, broken))
     }
 
     /// Hands over a part; gives whether the client is still there.
@@ -121,7 +129,10 @@ impl Client {
     }
 
     async fn send(&mut self, part: Part) -> bool {
-        let sent = tokio::time::timeout(PATIENCE, self.parts.send(part)).await;
+        let length = if let Part::Text(text) = &part { text.len() } else { 0 };
+        let began = Instant::now();
+        let sent = tokio::time::timeout(self.patience, self.parts.send(part)).await;
+        self.patience = patience_after(self.patience, began.elapsed(), length);
         self.is_there = self.is_there && matches!(sent, Ok(Ok(())));
         self.is_there
     }
@@ -130,6 +141,14 @@ impl Client {
     pub(super) fn is_there(&self) -> bool {
         self.is_there
     }
+}
+
+/// How long a client is waited for once it was waited for so long, for a part of so many bytes.
+fn patience_after(before: Duration, waited: Duration, length: usize) -> Duration {
+    // A part is far from where the precision of a float ends.
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    let earned = Duration::from_secs_f64(length as f64 / SLOWEST);
+    (before.saturating_sub(waited) + earned).min(PATIENCE)
 }
 
 #[cfg(test)]
@@ -157,6 +176,22 @@ mod tests {
         let (mut client, body) = Client::new(BROKEN);
         client.push(b"a".to_vec()).await;
         listing(body)
+    }
+
+    #[test]
+    fn a_client_is_given_up_that_is_slower_than_it_may_be() {
+        // Parts of 64 KiB, of which one is taken in each of these times.
+        for (pause, parts) in [(500, None), (1000, None), (2000, Some(19)), (20_000, Some(1))] {
+            let (mut patience, mut taken) = (PATIENCE, 0);
+            let pause = Duration::from_millis(pause);
+            while taken < 1000 && patience > pause {
+                patience = patience_after(patience, pause, 64 * 1024);
+                taken += 1;
+            }
+            let taken = (taken < 1000).then_some(taken);
+            assert_eq!(taken.is_none(), parts.is_none(), "{pause:?}: {taken:?}");
+            assert!(taken.is_none_or(|taken| taken <= parts.unwrap()), "{pause:?}: {taken:?}");
+        }
     }
 
     #[rocket::async_test]

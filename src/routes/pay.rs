@@ -1,7 +1,10 @@
 //! `/pay`: a person's pay with its history, sums, and the recording of pay.
 
+use std::sync::Arc;
+
 use rocket::data::{Data, FromData, Outcome};
 use rocket::request::{FromRequest, Outcome as GuardOutcome, Request};
+use rocket::tokio::sync::OwnedSemaphorePermit;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
 
@@ -11,6 +14,7 @@ use super::guard::{self, refuse};
 use super::parameters::{PayParameters, parse_day, parse_past};
 use super::path::Name;
 use super::query::Query;
+use crate::auth::Auth;
 use crate::domain::{Line, Money};
 use crate::error::Error;
 use crate::policy::{Allowed, Write};
@@ -153,12 +157,17 @@ pub(super) async fn import_pay(
     });
     query.finish()?;
     let dry_run = dry_run.unwrap_or(false);
-    let imported = import(act, &allowed, file.0?, dry_run, &mut |_, _| {}).await?;
+    let (file, _place) = file.0?;
+    let imported = import(act, &allowed, file, dry_run, &mut |_, _| {}).await?;
     Answer::json(&ImportedBody::new(imported, dry_run))
 }
 
-/// A body that is a CSV file, or why there is none.
-pub(super) struct File(Result<Vec<u8>, Error>);
+/// How long an import takes, about, in seconds.
+const AN_IMPORT: u32 = 10;
+
+/// A body that is a CSV file, and the place that whoever sent it takes among those whose files are in memory;
+/// or why there is none.
+pub(super) struct File(Result<(Vec<u8>, OwnedSemaphorePermit), Error>);
 
 #[rocket::async_trait]
 impl<'r> FromData<'r> for File {
@@ -169,13 +178,20 @@ impl<'r> FromData<'r> for File {
     }
 }
 
-async fn read(request: &Request<'_>, data: Data<'_>) -> Result<Vec<u8>, Error> {
+async fn read(
+    request: &Request<'_>,
+    data: Data<'_>,
+) -> Result<(Vec<u8>, OwnedSemaphorePermit), Error> {
     const TAKEN: &str = "text/csv";
     match body::content_type(request, TAKEN)? {
         Some(content_type) if content_type.is_csv() => {}
         _ => return Err(Error::UnsupportedMediaType(TAKEN)),
     }
-    body::read(request, data, import::LARGEST / 1024).await
+    let auth = request.rocket().state::<Auth>().ok_or(Error::Internal)?;
+    // Before the first byte is read.
+    let place = Arc::clone(&auth.imports).try_acquire_owned();
+    let place = place.map_err(|_| Error::Busy(AN_IMPORT))?;
+    Ok((body::read(request, data, import::LARGEST / 1024).await?, place))
 }
 
 impl IntoParams for Precondition {

@@ -390,3 +390,21 @@ async fn a_login_can_ask_for_a_narrower_token_but_for_no_wider_one() {
         assert_eq!(answer.status, 400, "{body}");
     }
 }
+
+/// A file takes some hundred MB of memory, whoever sends it.
+#[tokio::test]
+async fn r46_more_imports_than_there_are_places_for_are_refused_before_they_are_read() {
+    let app = org().await;
+    let ann = app.user("acme/ann").await;
+    let file = b"username,effective_from,amount,currency\nbob,2026-02-01,1234,USD\n";
+    let places = app.auth().imports.clone();
+    let all = u32::try_from(places.available_permits()).unwrap();
+    let taken = places.acquire_many_owned(all).await.unwrap();
+    let refused = import(&ann, "", file).await;
+    assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("10")), "{refused:?}");
+    drop(taken);
+    let recorded = import(&ann, "", file).await;
+    assert_eq!((recorded.status, recorded.json()["recorded"].as_u64()), (200, Some(1)));
+    assert_eq!(import(&ann, "", b"x").await.status, 400);
+    assert_eq!(app.auth().imports.available_permits(), 2, "every place is free again");
+}
