@@ -155,6 +155,23 @@ fn every_security_requirement_has_a_test_and_no_test_another() {
 }
 
 #[test]
+fn r110_every_dependency_has_a_line_of_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let reasons = fs::read_to_string(root.join("docs/decisions/0002-dependencies.md")).unwrap();
+    let rows: Vec<&str> = reasons.lines().filter(|line| line.starts_with("| ")).collect();
+    let (_, sections) = manifest.split_once("[dependencies]").unwrap();
+    let (sections, _) = sections.split_once("[[test]]").unwrap();
+    let names = sections.lines().filter(|line| !line.starts_with('#'));
+    for name in names.filter_map(|line| Some(line.split_once(" = ")?.0)) {
+        let has_reason = |row: &&&str| {
+            row.split('|').nth(1).is_some_and(|cell| cell.split([' ', ',']).any(|word| word == name))
+        };
+        assert!(rows.iter().any(|row| has_reason(&row)), "{name}");
+    }
+}
+
+#[test]
 fn r110_a_file_fits_one_sitting_and_nothing_is_left_unfinished() {
     for (path, text) in files("src").into_iter().chain(files("tests")) {
         let shown = path.display();
