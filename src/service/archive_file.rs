@@ -78,14 +78,13 @@ impl Writer {
     /// Begins a file that only its owner can read.
     pub(super) fn begin(path: &Path, before: Day, at: Timestamp) -> Result<Self, FileError> {
         let name = path.file_name().unwrap_or_default();
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut prefix = name.to_owned();
         prefix.push(".");
         // A name of its own, so that it never takes the place of anything; gone if it is not finished.
         let part = tempfile::Builder::new()
             .prefix(&prefix)
             .suffix(".part")
-            .tempfile_in(folder.unwrap_or(Path::new(".")))
+            .tempfile_in(files::folder_of(path))
             .map_err(failed(path, "written"))?;
         let mut writer = Self {
             file: BufWriter::new(part),

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use super::audit::{Action, Origin, Record};
 use super::claim::{self, Claim};
 pub use super::kept::Shape;
-use super::kept::{AnswerKey, Kept};
+use super::kept::{AnswerKey, KeptAnswer};
 use super::pay::{Chunk, Cursor, PayQuery, Sink, Sort};
 use super::people::{self, Person};
 use super::rates::{self, Part, Rate};
@@ -215,7 +215,7 @@ async fn read_and_give(
             (None, Some(shape)) => {
                 let text: Arc<[u8]> = (shape.render)(&rows)?.into();
                 if let Some(key) = key {
-                    let kept = Kept {
+                    let kept = KeptAnswer {
                         text: Arc::clone(&text),
                         next: next.clone(),
                         subjects,
@@ -242,7 +242,7 @@ async fn pay_version(db: &Db, org: &OrgName) -> Result<i64, StoreError> {
 async fn give_again(
     db: &Db,
     allowed: &Allowed<Read>,
-    kept: &Kept,
+    kept: &KeptAnswer,
     purpose: &Purpose<'_>,
 ) -> Result<Option<Disclosed>, Withheld> {
     // The operator has no session, and so no proof that anything is still so.

@@ -48,7 +48,7 @@ impl AnswerKey {
 
 /// An answer that was given.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptAnswer {
     pub(super) text: Arc<[u8]>,
     pub(super) next: Option<Cursor>,
     pub(super) subjects: Subjects,
@@ -56,7 +56,7 @@ pub(super) struct Kept {
     pub(super) pay_version: i64,
 }
 
-impl Kept {
+impl KeptAnswer {
     /// How many bytes it takes with its key, which is held twice; about, but for what somebody has chosen.
     pub(super) fn weight(&self, key: &AnswerKey) -> usize {
         1024 + self.text.len() + 2 * key.length()

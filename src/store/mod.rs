@@ -44,7 +44,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use claim::{Bearer, Claim};
-pub use open::{OpenError, folder_of, inspect, sqlite_files};
+pub use open::{OpenError, inspect, sqlite_files};
 pub use recording::Recording;
 pub use sets::Subjects;
 pub use turns::Turns;

@@ -17,6 +17,7 @@ use super::recorder::Place;
 use super::turns::{LONGEST_LOG, Turns};
 use super::{Db, Recording, StoreError, begin_chain, guards, on, silence, statements};
 use crate::config::Database;
+use crate::files::folder_of;
 
 pub mod inspect;
 
@@ -177,12 +178,6 @@ fn lock_folder(path: &Path) -> std::io::Result<File> {
     let folder = File::open(folder_of(path))?;
     folder.lock()?;
     Ok(folder)
-}
-
-/// The folder that holds a file.
-pub fn folder_of(path: &Path) -> &Path {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
 }
 
 /// The file and its companions, whether they are there or not.

@@ -74,17 +74,14 @@ impl Recorder {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         tokio::spawn(async move {
-            let mut is_lost = false;
             loop {
                 let remembered = Arc::clone(&remembered);
-                let writer = Writer { place: place.clone(), open: None, is_lost, remembered };
+                let writer = Writer { place: place.clone(), open: None, remembered };
                 let task = tokio::spawn(run(Arc::clone(&receiver), writer));
                 match task.await {
                     Err(error) if error.is_panic() => {
                         // Those whose records it had are told by their channels' ends.
                         tracing::error!("the recorder failed and is started again");
-                        // What had become of its connection, nobody knows any more.
-                        is_lost = matches!(place, Place::Postgres(_));
                     }
                     _ => return,
                 }
@@ -154,8 +151,6 @@ async fn run(receiver: Arc<Mutex<mpsc::Receiver<Message>>>, mut writer: Writer) 
 struct Writer {
     place: Place,
     open: Option<Open>,
-    /// Whether the connection before was lost, and another database may answer on the next one.
-    is_lost: bool,
     remembered: Arc<Remembered>,
 }
 
@@ -210,8 +205,9 @@ impl Writer {
                     tracing::error!(%error, records = jobs.len(), "records could not be written");
                     self.open = None;
                     // An SQLite file stays the one that it is.
-                    self.is_lost |=
-                        matches!(self.place, Place::Postgres(_)) && silence::is_loss(&error);
+                    if matches!(self.place, Place::Postgres(_)) && silence::is_loss(&error) {
+                        self.remembered.doubt();
+                    }
                     let error = error.to_string();
                     return tell(jobs, || Err(StoreError::Unrecorded(error.clone())));
                 }
@@ -238,9 +234,8 @@ impl Writer {
             Some(open) => open,
             None => {
                 let open = connect(&self.place).await?;
-                if std::mem::take(&mut self.is_lost) {
+                if self.remembered.forget_if_in_doubt() {
                     // There what the jobs rest on may not be so, though its versions are the same.
-                    self.remembered.forget();
                     self.open = Some(open);
                     return Ok(Attempt::Moved);
                 }

@@ -6,10 +6,10 @@
 //! place does not leave it to that, and restarts every process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::claim::SeenSession;
-use super::kept::{AnswerKey, Kept};
+use super::kept::{AnswerKey, KeptAnswer};
 use super::recorder::{Place, Recorder};
 use super::sets::Numbers;
 use crate::memory::Bounded;
@@ -31,10 +31,12 @@ pub struct Recording {
 pub(super) struct Remembered {
     /// How often all of it was forgotten.
     epoch: AtomicU64,
+    /// Whether the recorder has lost its connection, and another database may answer on the next one.
+    doubted: AtomicBool,
     pub(super) sets: Numbers,
     /// By the id of the session.
     pub(super) sessions: Bounded<String, Arc<SeenSession>>,
-    pub(super) answers: Bounded<AnswerKey, Arc<Kept>>,
+    pub(super) answers: Bounded<AnswerKey, Arc<KeptAnswer>>,
 }
 
 impl Recording {
@@ -42,6 +44,7 @@ impl Recording {
     pub(super) fn start(place: Place) -> Arc<Self> {
         let remembered = Arc::new(Remembered {
             epoch: AtomicU64::new(0),
+            doubted: AtomicBool::new(false),
             sets: Numbers::default(),
             sessions: Bounded::new(SESSIONS),
             answers: Bounded::new(ANSWERS),
@@ -57,11 +60,20 @@ impl Remembered {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Forgets all of it.
-    pub(super) fn forget(&self) {
+    /// Has all of it forgotten as soon as there is a connection again, also where the recorder dies meanwhile.
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Release);
+    }
+
+    /// Forgets all of it, if it is in doubt. Gives whether it was.
+    pub(super) fn forget_if_in_doubt(&self) -> bool {
+        if !self.doubted.swap(false, Ordering::AcqRel) {
+            return false;
+        }
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.sets.forget();
         self.sessions.forget_all();
         self.answers.forget_all();
+        true
     }
 }

@@ -165,7 +165,9 @@ fn r110_every_dependency_has_a_line_of_reason() {
     let names = sections.lines().filter(|line| !line.starts_with('#'));
     for name in names.filter_map(|line| Some(line.split_once(" = ")?.0)) {
         let has_reason = |row: &&&str| {
-            row.split('|').nth(1).is_some_and(|cell| cell.split([' ', ',']).any(|word| word == name))
+            row.split('|')
+                .nth(1)
+                .is_some_and(|cell| cell.split([' ', ',']).any(|word| word == name))
         };
         assert!(rows.iter().any(|row| has_reason(&row)), "{name}");
     }

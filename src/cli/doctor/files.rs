@@ -7,7 +7,8 @@ use std::path::Path;
 use super::{Finding, Look, State};
 use crate::auth::Root;
 use crate::config::{Database, KeySource};
-use crate::store::{folder_of, sqlite_files};
+use crate::files::folder_of;
+use crate::store::sqlite_files;
 
 const MIB: u64 = 1024 * 1024;
 /// Less than this is soon used up.

@@ -12,11 +12,12 @@ use sqlx::postgres::PgSslMode;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use super::{
-    APPLICATION, Fault, OpenError, POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS, folder_of,
-    postgres_options, sqlite_files, sqlite_options,
+    APPLICATION, Fault, OpenError, POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS, postgres_options,
+    sqlite_files, sqlite_options,
 };
 use crate::clock::Timestamp;
 use crate::config::Database;
+use crate::files::folder_of;
 use crate::store::{Access, guards, on, statements};
 
 statements! {
