@@ -19,6 +19,11 @@ AFTER UPDATE OF org, session_id, username, created_at, expires_at, kind, name, k
 WHEN (OLD.org, OLD.session_id, OLD.username, OLD.created_at, OLD.expires_at, OLD.kind, OLD.name, OLD.kid)
      IS NOT (NEW.org, NEW.session_id, NEW.username, NEW.created_at, NEW.expires_at, NEW.kind, NEW.name, NEW.kid)
 BEGIN UPDATE orgs SET access_version = access_version + 1 WHERE org IN (OLD.org, NEW.org); END;
+CREATE TRIGGER users_who_go_raise_the_version AFTER DELETE ON users
+BEGIN UPDATE orgs SET access_version = access_version + 1 WHERE org = OLD.org; END;
+CREATE TRIGGER sessions_that_go_raise_the_version AFTER DELETE ON sessions
+WHEN OLD.ended_at IS NULL
+BEGIN UPDATE orgs SET access_version = access_version + 1 WHERE org = OLD.org; END;
 
 -- INSERT OR REPLACE would change a row and ask no trigger of changes. (Where one is there already, INSERT …
 -- ON CONFLICT DO NOTHING asks these first: so they do nothing, and raise no error.)
@@ -41,6 +46,8 @@ BEGIN SELECT RAISE(ABORT, 'a session is never replaced: end it'); END;
 -- The versions themselves.
 CREATE TRIGGER access_versions_only_rise BEFORE UPDATE OF access_version ON orgs
 WHEN NEW.access_version < OLD.access_version
+BEGIN SELECT RAISE(ABORT, 'a version only rises'); END;
+CREATE TRIGGER access_versions_are_never_deleted BEFORE DELETE ON orgs
 BEGIN SELECT RAISE(ABORT, 'a version only rises'); END;
 CREATE TRIGGER pay_versions_only_rise BEFORE UPDATE ON pay_versions
 WHEN NEW.org <> OLD.org OR NEW.version < OLD.version

@@ -12,8 +12,7 @@ $$ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-DROP TRIGGER team_changes_raise_the_version ON employees;
-CREATE TRIGGER team_changes_raise_the_version AFTER UPDATE OF org, username, team ON employees
+CREATE OR REPLACE TRIGGER team_changes_raise_the_version AFTER UPDATE OF org, username, team ON employees
     FOR EACH ROW WHEN ((OLD.org, OLD.username, OLD.team) IS DISTINCT FROM (NEW.org, NEW.username, NEW.team))
     EXECUTE FUNCTION raise_access_version();
 
@@ -26,6 +25,10 @@ CREATE TRIGGER changed_sessions_raise_the_version
         IS DISTINCT FROM
         (NEW.org, NEW.session_id, NEW.username, NEW.created_at, NEW.expires_at, NEW.kind, NEW.name, NEW.kid))
     EXECUTE FUNCTION raise_access_version();
+CREATE TRIGGER users_who_go_raise_the_version AFTER DELETE ON users
+    FOR EACH ROW EXECUTE FUNCTION raise_access_version();
+CREATE TRIGGER sessions_that_go_raise_the_version AFTER DELETE ON sessions
+    FOR EACH ROW WHEN (OLD.ended_at IS NULL) EXECUTE FUNCTION raise_access_version();
 
 CREATE FUNCTION only_rise() RETURNS TRIGGER LANGUAGE plpgsql AS
 $$ BEGIN
@@ -33,6 +36,8 @@ $$ BEGIN
 END $$;
 CREATE TRIGGER access_versions_only_rise BEFORE UPDATE OF access_version ON orgs
     FOR EACH ROW WHEN (NEW.access_version < OLD.access_version) EXECUTE FUNCTION only_rise();
+CREATE TRIGGER access_versions_are_never_deleted BEFORE DELETE ON orgs
+    FOR EACH STATEMENT EXECUTE FUNCTION only_rise();
 CREATE TRIGGER pay_versions_only_rise BEFORE UPDATE ON pay_versions
     FOR EACH ROW WHEN (NEW.org <> OLD.org OR NEW.version < OLD.version) EXECUTE FUNCTION only_rise();
 CREATE TRIGGER pay_versions_are_never_deleted BEFORE DELETE OR TRUNCATE ON pay_versions

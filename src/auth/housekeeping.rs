@@ -48,7 +48,7 @@ impl Duty {
             Self::EraseKeys => Duration::from_secs(60),
             Self::LogCheckpoint => Duration::from_secs(1),
             Self::WriteLastUsed => Duration::from_secs(20),
-            Self::PruneSessions => Duration::from_secs(6 * 60 * 60),
+            Self::PruneSessions => Duration::from_secs(60 * 60),
         }
     }
 
@@ -220,9 +220,9 @@ async fn repeat(duty: Duty, house: Arc<House>, mut stopped: watch::Receiver<bool
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = tokio::time::sleep(duty.every()) => {}
         }
-        let done = AssertUnwindSafe(duty.run(&house)).catch_unwind().await;
-        // A panic has its own line, and ends no duty.
-        match done.unwrap_or(Err(StoreError::Impossible("what a duty works with"))) {
+        // A panic has its own line on the log, and ends no duty.
+        let Ok(done) = AssertUnwindSafe(duty.run(&house)).catch_unwind().await else { continue };
+        match done {
             Ok(()) if fails => {
                 tracing::info!(?duty, "this works again");
                 fails = false;

@@ -39,12 +39,21 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 
 /// Writes one JSON document.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    line(&json_text(value)?)
+    put((json_text(value)? + "\n").as_bytes()).map(drop)
 }
 
-/// A value as JSON.
+/// A value as JSON, of which nothing steers a terminal either: those that JSON leaves as they are stand in
+/// texts alone, and there an escape says the same.
 pub(super) fn json_text(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(super::other)
+    let text = serde_json::to_string(value).map_err(super::other)?;
+    let escaped = text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
+        match c.is_control() {
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => escaped.push(c),
+        }
+        escaped
+    });
+    Ok(escaped)
 }
 
 /// So many things, in words: `1 row`, `2 rows`.
@@ -158,12 +167,15 @@ impl<const N: usize> Pages<N> {
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::{harmless, json_text};
 
     #[test]
     fn what_a_database_holds_steers_no_terminal() {
         let odd = "key \r\u{1b}[2K\u{1b}[8m\u{9b}31m\u{7f}é";
         assert_eq!(harmless(odd), "key \u{fffd}\u{fffd}[2K\u{fffd}[8m\u{fffd}31m\u{fffd}é");
         assert_eq!(harmless("one\ntwo"), "one\ntwo");
+        let text = json_text(&odd).unwrap_or_default();
+        assert!(!text.contains(char::is_control), "{text}");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), odd, "and it says the same");
     }
 }

@@ -160,15 +160,18 @@ fn kept(
                 None => continue,
             },
             None if line.trim().is_empty() => continue,
-            // What others write between the lines of a log, and the rest of a line that was cut.
-            None if is_log => continue,
             None => line.trim(),
         };
         let bad = |what: String| Flaw::of(format!("{place}: {what}"));
-        let (checkpoint, signed) = Checkpoint::verify(line, keys).map_err(|error| match error {
-            NotSigned::Malformed(_) => NotVerified::NoEvidence(format!("{place}: {error}")),
-            _ => bad(error.to_string()).into(),
-        })?;
+        let (checkpoint, signed) = match Checkpoint::verify(line, keys) {
+            Ok(verified) => verified,
+            // What others write between the lines of a log, and the rest of a line that was cut.
+            Err(NotSigned::Malformed(_)) if is_log && entry.is_none() => continue,
+            Err(error @ NotSigned::Malformed(_)) => {
+                return Err(NotVerified::NoEvidence(format!("{place}: {error}")));
+            }
+            Err(error) => return Err(bad(error.to_string()).into()),
+        };
         let heads: Option<Vec<Head>> = checkpoint.chains.iter().map(|end| end.head()).collect();
         kept.push(Kept {
             from: format!("the checkpoint {place} of {}", checkpoint.at),

@@ -1,5 +1,6 @@
 //! What somebody may see as far as is remembered, which only [`super::disclosure`] can turn into rows.
 
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::disclosure::Withheld;
@@ -18,7 +19,29 @@ const MOST_GRANTS: usize = 64;
 /// who asks: the record of a read is written only if all of it still holds, and rows are given only
 /// after that.
 #[derive(Debug)]
-pub struct Claim(Arc<Allowed<Read>>);
+pub struct Claim(Held);
+
+/// What somebody may see, as it was found in an epoch of what is remembered.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    allowed: Arc<Allowed<Read>>,
+    epoch: u64,
+}
+
+impl Deref for Held {
+    type Target = Allowed<Read>;
+
+    fn deref(&self) -> &Allowed<Read> {
+        &self.allowed
+    }
+}
+
+impl Held {
+    /// In which epoch.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}
 
 /// Whose a token is, by its text alone.
 #[derive(Debug)]
@@ -32,8 +55,9 @@ pub struct Bearer {
 }
 
 impl From<Allowed<Read>> for Claim {
+    /// What was found when the process began.
     fn from(allowed: Allowed<Read>) -> Self {
-        Self(Arc::new(allowed))
+        Self(Held { allowed: Arc::new(allowed), epoch: 0 })
     }
 }
 
@@ -48,14 +72,15 @@ impl Claim {
         now: Timestamp,
         accepts: impl Fn(&Terms) -> bool,
     ) -> Result<Option<Result<Self, Denied>>, StoreError> {
-        let remembered =
-            db.recording().remembered.sessions.find(&bearer.session_id).filter(|remembered| {
-                remembered.account == bearer.account
-                    && remembered.today == now.day()
-                    && accepts(&remembered.standing.terms)
-            });
-        if let Some(Ok(allowed)) = remembered.map(|remembered| remembered.allow(&bearer.perms)) {
-            return Ok(Some(Ok(Self(allowed))));
+        let memory = &db.recording().remembered;
+        let remembered = memory.sessions.find(&bearer.session_id).filter(|remembered| {
+            remembered.account == bearer.account
+                && remembered.today == now.day()
+                && remembered.epoch == memory.epoch()
+                && accepts(&remembered.standing.terms)
+        });
+        if let Some(Ok(held)) = remembered.map(|remembered| remembered.allow(&bearer.perms)) {
+            return Ok(Some(Ok(Self(held))));
         }
         let found = Box::pin(look_up(db, &bearer.account, &bearer.session_id, now)).await?;
         let accepted = found.filter(|found| accepts(&found.standing.terms));
@@ -78,7 +103,7 @@ impl Claim {
     }
 
     /// What is claimed. To be proven.
-    pub(super) fn allowed(self) -> Arc<Allowed<Read>> {
+    pub(super) fn held(self) -> Held {
         self.0
     }
 }
@@ -90,22 +115,19 @@ pub(super) struct SeenSession {
     session_id: String,
     /// The day whose grants these are.
     today: Day,
+    epoch: u64,
     standing: Standing,
     /// What the first token of it that was seen allows: that is the only one, as a rule.
     allowed: OnceLock<Arc<Allowed<Read>>>,
 }
 
 impl SeenSession {
-    fn new(account: &Account, session_id: &str, today: Day, standing: Standing) -> Self {
-        let (account, session_id) = (account.clone(), session_id.to_owned());
-        Self { account, session_id, today, standing, allowed: OnceLock::new() }
-    }
-
     /// What a token of this session with these permissions allows.
-    fn allow(&self, perms: &[String]) -> Result<Arc<Allowed<Read>>, Denied> {
+    fn allow(&self, perms: &[String]) -> Result<Held, Denied> {
+        let epoch = self.epoch;
         let same = self.allowed.get().filter(|allowed| allowed.principal().perms() == perms);
         if let Some(allowed) = same {
-            return Ok(Arc::clone(allowed));
+            return Ok(Held { allowed: Arc::clone(allowed), epoch });
         }
         let (account, session_id) = (self.account.clone(), self.session_id.clone());
         let standing = self.standing.clone();
@@ -113,7 +135,7 @@ impl SeenSession {
         let allowed = Arc::new(caller.allow::<Read>(self.today)?);
         // Another token of the session may have been quicker, and is kept.
         let _ = self.allowed.set(Arc::clone(&allowed));
-        Ok(allowed)
+        Ok(Held { allowed, epoch })
     }
 }
 
@@ -122,11 +144,12 @@ pub(super) async fn renew(
     db: &Db,
     allowed: &Allowed<Read>,
     now: Timestamp,
-) -> Result<Arc<Allowed<Read>>, Withheld> {
+) -> Result<Held, Withheld> {
+    let epoch = db.recording().remembered.epoch();
     let Some(session_id) = allowed.principal().session_id() else {
         // The operator's command line has no session, and may always do everything.
         let standing = allowed.principal().standing().clone();
-        return Ok(Arc::new(allowed.renew(standing, now.day())?));
+        return Ok(Held { allowed: Arc::new(allowed.renew(standing, now.day())?), epoch });
     };
     let found = look_up(db, allowed.account(), session_id, now).await?;
     let found = found.ok_or(Withheld::SessionEnded)?;
@@ -134,7 +157,8 @@ pub(super) async fn renew(
         // Their token was accepted on others: whether it is on these, the next request finds out.
         return Err(Withheld::SessionEnded);
     }
-    Ok(Arc::new(allowed.renew(found.standing.clone(), now.day())?))
+    let allowed = Arc::new(allowed.renew(found.standing.clone(), now.day())?);
+    Ok(Held { allowed, epoch })
 }
 
 /// The session as the database has it, which is remembered.
@@ -144,6 +168,8 @@ async fn look_up(
     session_id: &str,
     now: Timestamp,
 ) -> Result<Option<Arc<SeenSession>>, StoreError> {
+    // Before it is asked: what is found then may be gone when this one is.
+    let epoch = db.recording().remembered.epoch();
     let mut reader = db.reader().await?;
     let standing = sessions::find_live(reader.access(), account, session_id, now).await?;
     drop(reader);
@@ -153,7 +179,14 @@ async fn look_up(
         return Ok(None);
     };
     let few = standing.grants.len() <= MOST_GRANTS;
-    let found = Arc::new(SeenSession::new(account, session_id, now.day(), standing));
+    let found = Arc::new(SeenSession {
+        account: account.clone(),
+        session_id: session_id.to_owned(),
+        today: now.day(),
+        epoch,
+        standing,
+        allowed: OnceLock::new(),
+    });
     if few {
         db.recording().remembered.sessions.keep(session_id.to_owned(), Arc::clone(&found), 1);
     }

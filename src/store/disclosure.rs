@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::audit::{Action, Origin, Record};
-use super::claim::{self, Claim};
+use super::claim::{self, Claim, Held};
 pub use super::kept::Shape;
 use super::kept::{AnswerKey, KeptAnswer};
 use super::pay::{Chunk, Cursor, PayQuery, Sink, Sort};
@@ -99,7 +99,7 @@ pub enum Rows {
 #[derive(Debug)]
 pub struct Rest {
     snapshot: Tx,
-    allowed: Arc<Allowed<Read>>,
+    allowed: Held,
     asked: PayQuery,
 }
 
@@ -152,8 +152,8 @@ pub async fn pay(
 }
 
 /// What somebody may see on the day of the record. A day may have ended since they were let in.
-async fn opened(db: &Db, claim: Claim, at: Timestamp) -> Result<Arc<Allowed<Read>>, Withheld> {
-    let allowed = claim.allowed();
+async fn opened(db: &Db, claim: Claim, at: Timestamp) -> Result<Held, Withheld> {
+    let allowed = claim.held();
     if allowed.visibility().today() == at.day() {
         return Ok(allowed);
     }
@@ -163,7 +163,7 @@ async fn opened(db: &Db, claim: Claim, at: Timestamp) -> Result<Arc<Allowed<Read
 /// An answer as the database has it.
 async fn read_and_give(
     db: &Db,
-    mut allowed: Arc<Allowed<Read>>,
+    mut allowed: Held,
     asked: PayQuery,
     key: Option<AnswerKey>,
     purpose: &Purpose<'_>,
@@ -241,7 +241,7 @@ async fn pay_version(db: &Db, org: &OrgName) -> Result<i64, StoreError> {
 /// it shows has changed.
 async fn give_again(
     db: &Db,
-    allowed: &Allowed<Read>,
+    allowed: &Held,
     kept: &KeptAnswer,
     purpose: &Purpose<'_>,
 ) -> Result<Option<Disclosed>, Withheld> {
@@ -420,12 +420,7 @@ pub async fn history(
 
 /// Says no, unless that was by grants of a while ago: then the caller is as they are now, and it is to be
 /// tried again.
-async fn refuse(
-    db: &Db,
-    allowed: &mut Arc<Allowed<Read>>,
-    at: Timestamp,
-    no: Withheld,
-) -> Result<(), Withheld> {
+async fn refuse(db: &Db, allowed: &mut Held, at: Timestamp, no: Withheld) -> Result<(), Withheld> {
     let renewed = claim::renew(db, allowed, at).await?;
     if renewed.visibility().version() == allowed.visibility().version() {
         return Err(no);
@@ -541,7 +536,7 @@ async fn next_export(db: &Db, org: &OrgName) -> Result<i64, StoreError> {
 /// Puts a read on record, if all that it rests on still holds.
 async fn record(
     db: &Db,
-    allowed: &Allowed<Read>,
+    allowed: &Held,
     subjects: &Subjects,
     pay_version: Option<i64>,
     purpose: &Purpose<'_>,
@@ -559,7 +554,8 @@ async fn record(
     let prepared = record.prepare(subjects)?;
     let premise = claim::premise(allowed, purpose.at, pay_version);
     let recorder = &db.recording().recorder;
-    Ok(match recorder.write(prepared, premise, subjects.epoch()).await? {
+    let epoch = allowed.epoch().min(subjects.epoch());
+    Ok(match recorder.write(prepared, premise, epoch).await? {
         Written::Durably => Recorded::Durably(export),
         Written::Outdated => Recorded::Outdated,
     })

@@ -38,12 +38,15 @@ macro_rules! holds {
     };
 }
 
-/// That the grant `g` is one of some of an org's, a JSON array of their ids.
+/// That the grant `g` is one of some of a holder's, a JSON array of their ids. (The holder is named for the
+/// index on them: PostgreSQL takes any such array for a thousand ids, and would read all grants of the org.)
 macro_rules! given {
-    ($org:literal, $grants:literal) => {
+    ($org:literal, $holder:literal, $grants:literal) => {
         concat!(
             "g.org = ",
             $org,
+            " AND g.username = ",
+            $holder,
             " AND g.grant_id IN (SELECT j.value FROM json_each(CAST(",
             $grants,
             " AS TEXT)) j)"
@@ -55,21 +58,21 @@ macro_rules! given {
 /// those whom some grants reach, which [`Reached`] binds. There is no other. Where the caller may see
 /// the whole org, a statement does without.
 macro_rules! reached {
-    ($name:literal in $org:literal, $grants:literal) => {
+    ($name:literal in $org:literal, $holder:literal, $grants:literal) => {
         concat!(
             $name,
             " IN (SELECT r.whom FROM (",
-            $crate::store::grants::reaches!($crate::store::grants::given!($org, $grants)),
+            $crate::store::grants::reaches!($crate::store::grants::given!($org, $holder, $grants)),
             ") r)"
         )
     };
 }
 
-/// Binds the parameter of [`reached!`] last to a query, where its statement has it.
+/// Binds the two parameters of [`reached!`] last to a query, where its statement has them.
 macro_rules! bind_reached {
     ($query:expr, $reached:expr) => {
         match &$reached {
-            Some(reached) => $query.bind(reached.grants()),
+            Some(reached) => $query.bind(reached.holder()).bind(reached.grants()),
             None => $query,
         }
     };
@@ -88,8 +91,9 @@ statements! {
     LIST = "SELECT grant_id, username, permission, reach_kind, reach_name, last_day, reason, \
                    granted_by, granted_at, ended_by, ended_at \
             FROM grants WHERE org = $1 AND username = $2 ORDER BY granted_at, grant_id";
-    /// How many enabled users manage the whole org without end.
-    COUNT_MANAGERS = "SELECT COUNT(DISTINCT g.username) FROM grants g \
+    /// How many enabled users manage the whole org without end. (Not in the order of an index, which would
+    /// have each grant looked up by it.)
+    COUNT_MANAGERS = "SELECT COUNT(DISTINCT g.username || '') FROM grants g \
                       JOIN users u ON u.org = g.org AND u.username = g.username \
                       WHERE g.org = $1 AND g.permission = 'manage' AND g.reach_kind = 'org' \
                         AND g.ended_at IS NULL AND g.last_day IS NULL \
@@ -109,7 +113,10 @@ statements! {
 /// The grants by which somebody may see others, who may not see the whole org: just those that a proof
 /// rests on and that the record names, so that no row is given by another.
 #[derive(Clone, Debug)]
-pub(super) struct Reached(String);
+pub(super) struct Reached {
+    holder: Username,
+    grants: String,
+}
 
 impl Reached {
     /// Those of a proof; none where it covers the whole org.
@@ -119,13 +126,18 @@ impl Reached {
             return Ok(None);
         }
         let ids: Vec<&str> = visibility.grant_ids().collect();
-        let ids = serde_json::to_string(&ids).map_err(|_| StoreError::Impossible("grants"))?;
-        Ok(Some(Self(ids)))
+        let grants = serde_json::to_string(&ids).map_err(|_| StoreError::Impossible("grants"))?;
+        Ok(Some(Self { holder: allowed.account().username.clone(), grants }))
+    }
+
+    /// Whose they are.
+    pub(super) fn holder(&self) -> &str {
+        self.holder.as_str()
     }
 
     /// Their ids, as [`reached!`] takes them.
     pub(super) fn grants(&self) -> &str {
-        &self.0
+        &self.grants
     }
 }
 

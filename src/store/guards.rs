@@ -19,22 +19,20 @@ use super::{Access, StoreError, silence};
 const ARMED_SQLITE: &str = "SELECT name FROM sqlite_master WHERE type = 'trigger'";
 const ARMED_POSTGRES: &str = "\
     SELECT t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
-     WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') \
-       AND c.relnamespace = current_schema()::regnamespace";
-/// All else that SQLite's schema is made of, but for sqlx's own table, which several versions of it make.
-const SHAPES: &str = "\
-    SELECT name, sql FROM sqlite_master \
-     WHERE type <> 'trigger' AND sql IS NOT NULL AND name <> '_sqlx_migrations'";
+      JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND n.nspname = current_schema()";
+/// What SQLite's schema is made of, but for sqlx's own table, which several versions of it make.
+const PARTS: &str = "\
+    SELECT name, type, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> '_sqlx_migrations'";
 const INTEGRITY: &str = "PRAGMA integrity_check(1)";
 /// PostgreSQL's tables that are tables and show everybody the same.
 const PLAIN_TABLES: &str = "\
-    SELECT c.relname::text FROM pg_class c \
-     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' \
-       AND NOT c.relrowsecurity \
+    SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE n.nspname = current_schema() AND c.relkind = 'r' AND NOT c.relrowsecurity \
        AND NOT EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid)";
 const FUNCTIONS: &str = "\
-    SELECT p.proname::text, p.prosrc FROM pg_proc p \
-     WHERE p.pronamespace = current_schema()::regnamespace";
+    SELECT p.proname::text, p.prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+     WHERE n.nspname = current_schema()";
 
 fn migrations(access: &Access<'_>) -> &'static Migrator {
     match access {
@@ -73,11 +71,9 @@ pub(super) async fn find_alteration(access: Access<'_>) -> Result<Option<String>
             }
             let mut new = SqliteConnection::connect("sqlite::memory:").await?;
             SQLITE_MIGRATIONS.run(&mut new).await.map_err(|_| StoreError::Impossible("memory"))?;
-            let (expected, found) = (shapes(&mut new).await?, shapes(connection).await?);
+            let (expected, found) = (parts(&mut new).await?, parts(connection).await?);
             new.close().await?;
-            let differs = |(name, sql): &(&String, &String)| found.get(*name) != Some(sql);
-            let altered = expected.iter().find(differs);
-            Ok(altered.map(|(name, _)| format!("{name} is not what Stipend made it")))
+            Ok(find_difference(&expected, &found))
         }
         Access::Postgres(connection) => {
             let plain: Vec<String> =
@@ -92,25 +88,64 @@ pub(super) async fn find_alteration(access: Access<'_>) -> Result<Option<String>
             }
             let functions: Vec<(String, String)> =
                 silence::in_time(sqlx::query_as(FUNCTIONS).fetch_all(connection)).await?;
-            let texts: Vec<&str> =
-                POSTGRES_MIGRATIONS.iter().map(|migration| migration.sql.as_str()).collect();
-            let own = |name: &str| {
-                texts.iter().any(|text| text.contains(&format!("CREATE FUNCTION {name}(")))
+            let bodies = bodies(&POSTGRES_MIGRATIONS);
+            let is_altered = |(name, body): &&(String, String)| {
+                bodies.get(name.as_str()).is_some_and(|own| !own.contains(&body.as_str()))
             };
-            let altered = functions
-                .iter()
-                .find(|(name, body)| own(name) && !texts.iter().any(|text| text.contains(body)));
+            let altered = functions.iter().find(is_altered);
             Ok(altered.map(|(name, _)| format!("the function {name} is not what Stipend made it")))
         }
     }
 }
 
-/// The statements that make the parts of a schema, by their names. Versions of SQLite differ in where
-/// they quote names that they have renamed.
-async fn shapes(connection: &mut SqliteConnection) -> Result<BTreeMap<String, String>, StoreError> {
-    let shapes: Vec<(String, String)> = sqlx::query_as(SHAPES).fetch_all(connection).await?;
+/// The parts of a schema by their names: their types, and the statements that make them.
+type Parts = BTreeMap<String, (String, String)>;
+
+/// What of a schema is not as expected. That a trigger is missing, [`missing_triggers`] tells: whoever has
+/// taken one off has changed no record by it.
+fn find_difference(expected: &Parts, found: &Parts) -> Option<String> {
+    let differs = |(name, part): &(&String, &(String, String))| match found.get(*name) {
+        Some(found) => found != *part,
+        None => part.0 != "trigger",
+    };
+    if let Some((name, _)) = expected.iter().find(differs) {
+        return Some(format!("{name} is not what Stipend made it"));
+    }
+    let is_strange = |(name, part): &(&String, &(String, String))| {
+        part.0 == "trigger" && !expected.contains_key(*name)
+    };
+    found
+        .iter()
+        .find(is_strange)
+        .map(|(name, _)| format!("the trigger {name} is none of Stipend's"))
+}
+
+/// Of each function the texts that migrations have given it: a name may be that of several.
+fn bodies(migrations: &Migrator) -> BTreeMap<&str, Vec<&str>> {
+    let mut bodies: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for migration in migrations.iter() {
+        for made in ["CREATE FUNCTION ", "CREATE OR REPLACE FUNCTION "] {
+            for text in migration.sql.as_str().split(made).skip(1) {
+                let (Some((name, _)), Some(body)) = (text.split_once('('), text.split("$$").nth(1))
+                else {
+                    continue;
+                };
+                let known = bodies.entry(name).or_default();
+                if made.contains("REPLACE") {
+                    known.clear();
+                }
+                known.push(body);
+            }
+        }
+    }
+    bodies
+}
+
+/// Versions of SQLite differ in where they quote names that they have renamed.
+async fn parts(connection: &mut SqliteConnection) -> Result<Parts, StoreError> {
+    let parts: Vec<(String, String, String)> = sqlx::query_as(PARTS).fetch_all(connection).await?;
     let plain = |sql: String| sql.replace(|c: char| c == '"' || c.is_whitespace(), "");
-    Ok(shapes.into_iter().map(|(name, sql)| (name, plain(sql))).collect())
+    Ok(parts.into_iter().map(|(name, kind, sql)| (name, (kind, plain(sql)))).collect())
 }
 
 /// The names of what the texts of the migrations make of a kind, and neither drop nor rename again.

@@ -47,8 +47,8 @@ statements! {
     FIND = concat!(employee!(), " AND e.username = $2 UNION ALL ",
                    user_alone!(), " AND e.username = $2");
     LIST = page!("e.username > $4");
-    LIST_REACHED = page!("e.username > $4 AND ", reached!("e.username" in "$1", "$6"));
-    IS_REACHED = concat!("SELECT CAST(CASE WHEN ", reached!("$2" in "$1", "$3"),
+    LIST_REACHED = page!("e.username > $4 AND ", reached!("e.username" in "$1", "$6", "$7"));
+    IS_REACHED = concat!("SELECT CAST(CASE WHEN ", reached!("$2" in "$1", "$3", "$4"),
                          " THEN 1 ELSE 0 END AS BIGINT)");
     ADD_EMPLOYEE = "INSERT INTO employees (org, username, full_name, team, created_at) \
                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (org, username) DO NOTHING";
@@ -150,6 +150,7 @@ pub async fn find_reached<P: Right>(
         let is_reached: i64 = on!(access.reborrow(), connection => sqlx::query_scalar(IS_REACHED)
             .bind(org.as_str())
             .bind(username.as_str())
+            .bind(reached.holder())
             .bind(reached.grants())
             .fetch_one(connection))?;
         if is_reached == 0 {

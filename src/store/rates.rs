@@ -143,35 +143,35 @@ macro_rules! strangers {
 statements! {
     ROWS_UP = scan!(row, "ASC", "MAX", "e.username > $7");
     ROWS_UP_REACHED = scan!(row, "ASC", "MAX", "e.username || '' > $7 AND ",
-                            reached!("e.username" in "$1", "$8"));
+                            reached!("e.username" in "$1", "$8", "$9"));
     ROWS_DOWN = scan!(row, "DESC", "MIN", "($7 = '' OR e.username < $7)");
     ROWS_DOWN_REACHED = scan!(row, "DESC", "MIN", "($7 = '' OR e.username < $7) AND ",
-                              reached!("e.username" in "$1", "$8"));
+                              reached!("e.username" in "$1", "$8", "$9"));
     NAMES_UP = scan!(name, "ASC", "MAX", "e.username > $7");
     NAMES_UP_REACHED = scan!(name, "ASC", "MAX", "e.username || '' > $7 AND ",
-                            reached!("e.username" in "$1", "$8"));
+                            reached!("e.username" in "$1", "$8", "$9"));
     NAMES_DOWN = scan!(name, "DESC", "MIN", "($7 = '' OR e.username < $7)");
     NAMES_DOWN_REACHED = scan!(name, "DESC", "MIN", "($7 = '' OR e.username < $7) AND ",
-                              reached!("e.username" in "$1", "$8"));
+                              reached!("e.username" in "$1", "$8", "$9"));
     UP = by_name!("ASC", "e.username > $7");
     // Not by the index on names, which is long, but by the names that are reached.
     UP_REACHED = by_name!("ASC", "e.username || '' > $7 AND ",
-                          reached!("e.username" in "$1", "$8"));
+                          reached!("e.username" in "$1", "$8", "$9"));
     DOWN = by_name!("DESC", "($7 = '' OR e.username < $7)");
     DOWN_REACHED = by_name!("DESC", "($7 = '' OR e.username < $7) AND ",
-                            reached!("e.username" in "$1", "$8"));
+                            reached!("e.username" in "$1", "$8", "$9"));
     KEY_UP = by_key!("ASC", ">", "");
     KEY_UP_REACHED = by_key!("ASC", ">", " AND ",
-                             reached!("e.username" in "$1", "$10"));
+                             reached!("e.username" in "$1", "$10", "$11"));
     KEY_DOWN = by_key!("DESC", "<", "");
     KEY_DOWN_REACHED = by_key!("DESC", "<", " AND ",
-                               reached!("e.username" in "$1", "$10"));
+                               reached!("e.username" in "$1", "$10", "$11"));
     ALL_UP = all_by_key!("ASC", ">", "");
     ALL_UP_REACHED = all_by_key!("ASC", ">", " AND ",
-                                 reached!("e.username" in "$1", "$10"));
+                                 reached!("e.username" in "$1", "$10", "$11"));
     ALL_DOWN = all_by_key!("DESC", "<", "");
     ALL_DOWN_REACHED = all_by_key!("DESC", "<", " AND ",
-                                   reached!("e.username" in "$1", "$10"));
+                                   reached!("e.username" in "$1", "$10", "$11"));
     KEY_OF = concat!("SELECT ", key!("$7"), " ", current!(), " AND e.username = $6");
     HISTORY = "SELECT r.effective_from, r.revision, r.amount_minor, r.currency, r.note, \
                       r.recorded_by, r.recorded_at \
@@ -208,7 +208,7 @@ statements! {
     /// Of a [`Batch`], the positions of those who are no employees.
     STRANGERS = strangers!("1 = 1");
     /// Or who are not reached.
-    STRANGERS_REACHED = strangers!(reached!("n.username" in "$1", "$3"));
+    STRANGERS_REACHED = strangers!(reached!("n.username" in "$1", "$3", "$4"));
 }
 
 /// The rate of a person that holds from a day on, in one of its revisions.

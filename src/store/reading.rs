@@ -63,8 +63,8 @@ macro_rules! asked {
 statements! {
     ABOUT = about!("m.username = $4");
     ABOUT_REACHED = about!("m.username = $4 AND ",
-                           reached!("m.username" in "$1", "$5"));
-    ABOUT_ALL_REACHED = about!(reached!("m.username" in "$1", "$4"));
+                           reached!("m.username" in "$1", "$5", "$6"));
+    ABOUT_ALL_REACHED = about!(reached!("m.username" in "$1", "$4", "$5"));
     /// Those of a list of numbers that are asked for.
     OF_LIST = concat!(
         "SELECT ", columns!(), " FROM audit_records r \
@@ -77,7 +77,7 @@ statements! {
         " ORDER BY r.record_id DESC LIMIT $7");
     NAMES = "SELECT names FROM audit_sets WHERE set_no = $1";
     REACHED = concat!("SELECT DISTINCT r.whom FROM (",
-                      reaches!(given!("$1", "$2")), ") r");
+                      reaches!(given!("$1", "$2", "$3")), ") r");
 }
 
 /// How many records are read at a time.
@@ -486,7 +486,8 @@ async fn names_reached(
 ) -> Result<HashSet<String>, StoreError> {
     let names: Vec<String> = on!(access, connection => sqlx::query_scalar(REACHED)
         .bind(org)
-        .bind(reached.grants())
+        .bind(reached.holder())
+            .bind(reached.grants())
         .fetch_all(connection))?;
     Ok(names.into_iter().collect())
 }

@@ -70,8 +70,7 @@ impl Remembered {
         if !self.doubted.swap(false, Ordering::AcqRel) {
             return false;
         }
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.sets.forget();
+        self.sets.begin(self.epoch.fetch_add(1, Ordering::AcqRel) + 1);
         self.sessions.forget_all();
         self.answers.forget_all();
         true

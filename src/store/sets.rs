@@ -62,25 +62,31 @@ impl Subjects {
     }
 }
 
-/// The numbers of sets that are known to be in the database, where they stay.
+/// The numbers of sets that are known to be in the database, where they stay, in an epoch of what is
+/// remembered.
 #[derive(Debug, Default)]
-pub(super) struct Numbers(Mutex<HashMap<Hash, i64>>);
+pub(super) struct Numbers(Mutex<(u64, HashMap<Hash, i64>)>);
 
 impl Numbers {
-    fn find(&self, hash: &Hash) -> Option<i64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(hash).copied()
+    fn find(&self, epoch: u64, hash: &Hash) -> Option<i64> {
+        let numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if numbers.0 == epoch { numbers.1.get(hash).copied() } else { None }
     }
 
-    pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Forgets those of all epochs before.
+    pub(super) fn begin(&self, epoch: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (epoch, HashMap::new());
     }
 
-    fn keep(&self, known: &[Known]) {
+    fn keep(&self, epoch: u64, known: &[Known]) {
         let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if numbers.len() + known.len() > REMEMBERED {
-            numbers.clear();
+        if numbers.0 != epoch {
+            return;
         }
-        numbers.extend(known.iter().map(|set| (set.hash, set.number)));
+        if numbers.1.len() + known.len() > REMEMBERED {
+            numbers.1.clear();
+        }
+        numbers.1.extend(known.iter().map(|set| (set.hash, set.number)));
     }
 }
 
@@ -124,7 +130,7 @@ impl<'a> Collector<'a> {
     }
 
     fn add(&mut self, set: Set) {
-        let number = self.db.recording().remembered.sets.find(&set.hash);
+        let number = self.db.recording().remembered.sets.find(self.epoch, &set.hash);
         self.waiting += usize::from(number.is_none());
         self.found.push(match number {
             Some(number) => Found::Known(Known { number, hash: set.hash }),
@@ -160,7 +166,7 @@ impl<'a> Collector<'a> {
         }
         tx.commit().await?;
         // Not before they are there for good.
-        self.db.recording().remembered.sets.keep(&added);
+        self.db.recording().remembered.sets.keep(self.epoch, &added);
         self.waiting = 0;
         Ok(())
     }

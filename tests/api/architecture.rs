@@ -106,7 +106,7 @@ fn only_the_door_reads_amounts_and_opens_a_claim() {
             "rates::all_by_key(",
             "rates::history(",
             "rates::key_of(",
-            "claim.allowed()",
+            "claim.held()",
         ] {
             doors += usize::from(is_door && text.contains(reader));
             assert!(is_door || !text.contains(reader), "{}: {reader}", path.display());

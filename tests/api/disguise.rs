@@ -91,13 +91,11 @@ async fn r82_a_table_that_is_none_any_more_is_found() {
                 "audit_subjects is no plain table",
             ),
             (
-                "CREATE OR REPLACE FUNCTION json_each(document TEXT) \
-                 RETURNS TABLE (key BIGINT, value TEXT) LANGUAGE SQL IMMUTABLE STRICT AS \
-                 $$ SELECT n - 1, element FROM json_array_elements_text(document::json) \
-                      WITH ORDINALITY AS e (element, n) WHERE element <> '4711' $$"
+                "CREATE OR REPLACE FUNCTION raise_access_version() RETURNS TRIGGER LANGUAGE plpgsql AS \
+                 $$ BEGIN RETURN NULL; END $$"
                     .to_owned(),
                 String::new(),
-                "the function json_each is not what Stipend made it",
+                "the function raise_access_version is not what Stipend made it",
             ),
         ]
     } else {
@@ -109,6 +107,19 @@ async fn r82_a_table_that_is_none_any_more_is_found() {
                 ),
                 "DROP VIEW audit_subjects; ALTER TABLE hidden RENAME TO audit_subjects".to_owned(),
                 "audit_subjects is not what Stipend made it",
+            ),
+            (
+                "DROP TRIGGER grants_changed_raise_the_version; \
+                 CREATE TRIGGER grants_changed_raise_the_version AFTER UPDATE ON grants \
+                 BEGIN SELECT 1; END"
+                    .to_owned(),
+                "DROP TRIGGER grants_changed_raise_the_version".to_owned(),
+                "grants_changed_raise_the_version is not what Stipend made it",
+            ),
+            (
+                "CREATE TRIGGER quiet AFTER INSERT ON audit_subjects BEGIN SELECT 1; END".to_owned(),
+                "DROP TRIGGER quiet".to_owned(),
+                "the trigger quiet is none of Stipend's",
             ),
             (
                 "DROP INDEX audit_of_org; CREATE INDEX audit_of_org ON audit_records (org, record_id) \

@@ -578,6 +578,9 @@ async fn a_kept_checkpoint_is_only_worth_what_was_signed() {
     forged.replace_range(middle..=middle, if &line[middle..=middle] == "A" { "B" } else { "A" });
     let found = flaw(&app, &as_file(format!("{line}{forged}")), "a changed checkpoint").await;
     assert!(found.what.contains("kept:2") && found.what.contains("signature"), "{found}");
+    // Beside lines of a log, a line of its own still counts.
+    let found = flaw(&app, &as_file(format!("{entry}\n{forged}")), "one beside a log").await;
+    assert!(found.what.contains("kept:2") && found.what.contains("signature"), "{found}");
     let nothing = integrity::verify(act(&app, &origin()), &as_file("\n".into()), |_| {}).await;
     assert!(matches!(nothing, Err(NotVerified::NoEvidence(_))));
 }
