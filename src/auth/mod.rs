@@ -326,10 +326,10 @@ impl Auth {
         let clock = &self.ports.clock;
         let attempt = self.throttle.begin(&mut reader, account.as_ref(), origin, clock).await?;
         let (user, challenge) = match &account {
-            Some(account) => (
-                users::find(reader.access(), account).await?,
-                Some(Challenge::find(reader.access(), account, code).await?),
-            ),
+            Some(account) => {
+                let (user, challenge) = Challenge::find(reader.access(), account, code).await?;
+                (user, Some(challenge))
+            }
             None => (None, None),
         };
         drop(reader);

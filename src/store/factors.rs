@@ -5,13 +5,6 @@ use crate::clock::Timestamp;
 use crate::domain::Account;
 
 statements! {
-    /// A row for every user, whether they have a second factor or not, so that nothing tells by the
-    /// number of statements who has.
-    FIND = "SELECT u.totp_secret, u.totp_confirmed_at, u.totp_last_step, \
-                   (SELECT COUNT(*) FROM recovery_codes r \
-                     WHERE r.org = u.org AND r.username = u.username \
-                       AND r.code_hash = $3 AND r.used_at IS NULL) AS is_recovery_code \
-              FROM users u WHERE u.org = $1 AND u.username = $2";
     FIND_STANDING = "SELECT u.totp_confirmed_at AS confirmed_at, o.second_factor AS demanded, \
                             (SELECT COUNT(*) FROM recovery_codes r \
                               WHERE r.org = u.org AND r.username = u.username \
@@ -86,19 +79,6 @@ impl Standing {
     pub fn is_demanded(&self) -> bool {
         self.demanded != 0
     }
-}
-
-/// A user's second factor, and whether a hash is that of one of their recovery codes.
-pub async fn find(
-    access: Access<'_>,
-    account: &Account,
-    code_hash: &str,
-) -> Result<Option<Factor>, StoreError> {
-    Ok(on!(access, connection => sqlx::query_as(FIND)
-        .bind(account.org.as_str())
-        .bind(account.username.as_str())
-        .bind(code_hash)
-        .fetch_optional(connection))?)
 }
 
 /// How a user stands with a second factor.

@@ -1,5 +1,6 @@
 //! Users: who signs in.
 
+use super::factors::Factor;
 use super::{Access, StoreError, execute, on, statements};
 use crate::clock::{Day, Timestamp};
 use crate::domain::Account;
@@ -7,6 +8,14 @@ use crate::domain::Account;
 statements! {
     FIND = "SELECT password_hash, demo, disabled_at, password_expires_at FROM users \
             WHERE org = $1 AND username = $2";
+    /// With their second factor, and whether a code by its hash is one of its recovery codes: one row and one
+    /// statement, whoever it is, so that nothing tells who has one.
+    FIND_WITH_FACTOR = "SELECT u.password_hash, u.demo, u.disabled_at, u.password_expires_at, \
+                               u.totp_secret, u.totp_confirmed_at, u.totp_last_step, \
+                               (SELECT COUNT(*) FROM recovery_codes r \
+                                 WHERE r.org = u.org AND r.username = u.username \
+                                   AND r.code_hash = $3 AND r.used_at IS NULL) AS is_recovery_code \
+                          FROM users u WHERE u.org = $1 AND u.username = $2";
     /// A row for each permission that the user holds over anybody on the day, or one without.
     FIND_WITH_PERMISSIONS = "SELECT DISTINCT u.password_hash, u.demo, u.disabled_at, \
                                              u.password_expires_at, g.permission \
@@ -85,6 +94,31 @@ pub async fn find(access: Access<'_>, account: &Account) -> Result<Option<User>,
         .bind(account.org.as_str())
         .bind(account.username.as_str())
         .fetch_optional(connection))?)
+}
+
+#[derive(sqlx::FromRow)]
+struct UserWithFactor {
+    #[sqlx(flatten)]
+    user: User,
+    #[sqlx(flatten)]
+    factor: Factor,
+}
+
+/// The user of that name, disabled or not, with their second factor, and in it whether a hash is that of one
+/// of their recovery codes.
+pub async fn find_with_factor(
+    access: Access<'_>,
+    account: &Account,
+    code_hash: &str,
+) -> Result<Option<(User, Factor)>, StoreError> {
+    let found: Option<UserWithFactor> = on!(access, connection => {
+        sqlx::query_as(FIND_WITH_FACTOR)
+            .bind(account.org.as_str())
+            .bind(account.username.as_str())
+            .bind(code_hash)
+            .fetch_optional(connection)
+    })?;
+    Ok(found.map(|UserWithFactor { user, factor }| (user, factor)))
 }
 
 /// Whether the user has confirmed a second factor.
