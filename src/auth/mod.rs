@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 
 use housekeeping::House;
 use sealing::Asking;
-use throttle::Attempt;
+use throttle::{Attempt, Source};
 use token::{InvalidToken, Verified, Verifier};
 
 use crate::clock::{Clock, Timestamp};
@@ -324,14 +324,19 @@ impl Auth {
         let account = Account::parse(&username, &self.default_org).ok();
         let mut reader = self.db.reader().await?;
         let clock = &self.ports.clock;
-        let attempt = self.throttle.begin(&mut reader, account.as_ref(), origin, clock).await?;
-        let (user, challenge) = match &account {
+        let network = throttle::network(&origin.client);
+        let from = (network.as_str(), throttle::known_since(clock.now()));
+        let (found, challenge) = match &account {
             Some(account) => {
-                let (user, challenge) = Challenge::find(reader.access(), account, code).await?;
-                (user, Some(challenge))
+                let asked = Challenge::find(reader.access(), account, code, from).await?;
+                (asked.0, Some(asked.1))
             }
             None => (None, None),
         };
+        let source =
+            Source { known_at: found.as_ref().and_then(users::SigningIn::known_at), network };
+        let attempt = self.throttle.begin(&mut reader, account.as_ref(), source, clock).await?;
+        let user = found.map(|found| found.user);
         drop(reader);
         let now = clock.now();
         let stored = user.filter(|user| self.may_sign_in(user, now)).map(|user| user.password_hash);

@@ -15,7 +15,7 @@ use crate::domain::Account;
 use crate::entropy::{Entropy, EntropyError};
 use crate::store::chain::hex;
 use crate::store::factors::{self, Factor};
-use crate::store::users::{self, HasSecondFactor, User};
+use crate::store::users::{self, HasSecondFactor, SigningIn};
 use crate::store::{Access, StoreError, Tx};
 
 /// 160 bits, as long as the output of HMAC-SHA-1 (RFC 4226 section 4, R6).
@@ -205,15 +205,17 @@ enum Proved {
 
 impl Challenge {
     /// Asks the database for the user and what they are to prove: one statement, whoever it is and
-    /// whatever they gave.
+    /// whatever they gave, and from whatever network they may be known since a moment.
     pub(super) async fn find(
         access: Access<'_>,
         account: &Account,
         code: Option<Code>,
-    ) -> Result<(Option<User>, Self), StoreError> {
+        from: (&str, Timestamp),
+    ) -> Result<(Option<SigningIn>, Self), StoreError> {
         let hash = code.as_ref().map(|code| code.recovery_hash(account)).unwrap_or_default();
-        let (user, factor) = users::find_with_factor(access, account, &hash).await?.unzip();
-        Ok((user, Self { factor, code, hash }))
+        let found = users::find_to_sign_in(access, account, &hash, from).await?;
+        let factor = found.as_ref().map(|found| found.factor.clone());
+        Ok((found, Self { factor, code, hash }))
     }
 
     /// What a password's verdict is worth with the code that came with it: a right one without the

@@ -18,7 +18,6 @@ use ring::hmac;
 use super::Sealer;
 use crate::clock::{Clock, Timestamp};
 use crate::domain::Account;
-use crate::store::audit::Origin;
 use crate::store::chain::hex;
 use crate::store::throttle::{self, Tally};
 use crate::store::{Access, Db, Reader, StoreError};
@@ -107,17 +106,9 @@ impl Throttle {
         &self,
         reader: &mut Reader,
         account: Option<&Account>,
-        origin: &Origin,
+        Source { network, known_at }: Source,
         clock: &Arc<dyn Clock>,
     ) -> Result<Arc<Attempt>, StoreError> {
-        let network = network(&origin.client);
-        let since = clock.now().minus(KNOWN_FOR);
-        let known_at = match account {
-            Some(account) => {
-                throttle::signed_in_at(reader.access(), account, &network, since).await?
-            }
-            None => None,
-        };
         let is_known = known_at.is_some();
         let of_account = account.map(|account| match is_known {
             true => self.at_network(account, &network),
@@ -177,7 +168,7 @@ impl Throttle {
         let is_noted =
             |at: Timestamp| now.minus(NOTED_EVERY) <= at && at <= now.plus(CLOCKS_DIFFER_BY);
         if !attempt.known_at.is_some_and(is_noted) {
-            let since = now.minus(KNOWN_FOR);
+            let since = known_since(now);
             throttle::know(access.reborrow(), account, &attempt.network, now, since).await?;
         }
         if let Some(counter) = attempt.of_account.as_ref().filter(|_| attempt.has_failures()) {
@@ -226,9 +217,22 @@ impl Throttle {
     }
 }
 
+/// From where somebody would sign in.
+pub(super) struct Source {
+    /// Their network, as [`network`] names it.
+    pub(super) network: String,
+    /// When a user of that name last signed in from it, if since [`known_since`].
+    pub(super) known_at: Option<Timestamp>,
+}
+
+/// Networks are known from which somebody has signed in since this moment.
+pub(super) fn known_since(now: Timestamp) -> Timestamp {
+    now.minus(KNOWN_FOR)
+}
+
 /// The network of a client's address: an IPv4 address, or an IPv6 /64, which is what one customer
 /// has at least. What is no address is a network of its own.
-fn network(client: &str) -> String {
+pub(super) fn network(client: &str) -> String {
     match client.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => address.to_string(),
         Ok(IpAddr::V6(address)) => {

@@ -12,7 +12,7 @@ use crate::domain::{Account, GoodPassword, Username};
 use crate::policy::{Allowed, Manage, Principal, Recent};
 use crate::store::audit::{self, Action, Record};
 use crate::store::factors::{self, Standing};
-use crate::store::{Tx, orgs, people, sessions, users};
+use crate::store::{Tx, orgs, people, sessions};
 
 /// How long somebody whose factor was taken off them may take to choose another password.
 const TIME_FOR_A_PASSWORD: Duration = Duration::from_secs(7 * 86_400);
@@ -72,8 +72,7 @@ pub async fn confirm(
     // Of a token that is being made meanwhile, either this sees it or its maker sees this.
     orgs::lock(tx.access(), &account.org).await?;
     still_signed_in(act, &mut tx, caller).await?;
-    let found = users::find_with_factor(tx.access(), account, "").await?;
-    let (_, factor) = found.ok_or(Refused::NotFound)?;
+    let factor = factors::find(tx.access(), account).await?.ok_or(Refused::NotFound)?;
     if factor.is_on() {
         return Err(IS_ON);
     }

@@ -5,6 +5,9 @@ use crate::clock::Timestamp;
 use crate::domain::Account;
 
 statements! {
+    FIND = "SELECT totp_secret, totp_confirmed_at, totp_last_step, \
+                   CAST(0 AS BIGINT) AS is_recovery_code \
+            FROM users WHERE org = $1 AND username = $2";
     FIND_STANDING = "SELECT u.totp_confirmed_at AS confirmed_at, o.second_factor AS demanded, \
                             (SELECT COUNT(*) FROM recovery_codes r \
                               WHERE r.org = u.org AND r.username = u.username \
@@ -79,6 +82,14 @@ impl Standing {
     pub fn is_demanded(&self) -> bool {
         self.demanded != 0
     }
+}
+
+/// A user's second factor.
+pub async fn find(access: Access<'_>, account: &Account) -> Result<Option<Factor>, StoreError> {
+    Ok(on!(access, connection => sqlx::query_as(FIND)
+        .bind(account.org.as_str())
+        .bind(account.username.as_str())
+        .fetch_optional(connection))?)
 }
 
 /// How a user stands with a second factor.

@@ -22,8 +22,6 @@ statements! {
     PRUNE = "DELETE FROM attempts WHERE faded_at <= $1 AND counter IN ( \
                  SELECT a.counter FROM attempts a WHERE a.faded_at <= $1 \
                  ORDER BY a.faded_at LIMIT $2)";
-    KNOWN_SINCE = "SELECT signed_in_at FROM known_networks \
-                   WHERE org = $1 AND username = $2 AND network = $3 AND signed_in_at > $4";
     KNOW = "INSERT INTO known_networks (org, username, network, signed_in_at) \
             VALUES ($1, $2, $3, $4) ON CONFLICT (org, username, network) \
             DO UPDATE SET signed_in_at = excluded.signed_in_at";
@@ -109,22 +107,6 @@ pub async fn clear(access: Access<'_>, counter: &str) -> Result<bool, StoreError
 pub async fn prune(access: Access<'_>, now: Timestamp, limit: i64) -> Result<(), StoreError> {
     execute!(access, sqlx::query(PRUNE).bind(now.as_millis()).bind(limit))?;
     Ok(())
-}
-
-/// When somebody of that name last signed in from a network, if since a moment.
-pub async fn signed_in_at(
-    access: Access<'_>,
-    account: &Account,
-    network: &str,
-    since: Timestamp,
-) -> Result<Option<Timestamp>, StoreError> {
-    let found: Option<i64> = on!(access, connection => sqlx::query_scalar(KNOWN_SINCE)
-        .bind(account.org.as_str())
-        .bind(account.username.as_str())
-        .bind(network)
-        .bind(since.as_millis())
-        .fetch_optional(connection))?;
-    Ok(found.map(Timestamp::from_millis))
 }
 
 /// Remembers that a user has signed in from a network. Only the latest networks are kept, and none

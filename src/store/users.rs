@@ -8,13 +8,16 @@ use crate::domain::Account;
 statements! {
     FIND = "SELECT password_hash, demo, disabled_at, password_expires_at FROM users \
             WHERE org = $1 AND username = $2";
-    /// With their second factor, and whether a code by its hash is one of its recovery codes: one row and one
-    /// statement, whoever it is, so that nothing tells who has one.
-    FIND_WITH_FACTOR = "SELECT u.password_hash, u.demo, u.disabled_at, u.password_expires_at, \
+    /// With their second factor, whether a code by its hash is one of its recovery codes, and when they last
+    /// signed in from a network: one row and one statement, whoever it is, so that nothing tells who has what.
+    FIND_TO_SIGN_IN = "SELECT u.password_hash, u.demo, u.disabled_at, u.password_expires_at, \
                                u.totp_secret, u.totp_confirmed_at, u.totp_last_step, \
                                (SELECT COUNT(*) FROM recovery_codes r \
                                  WHERE r.org = u.org AND r.username = u.username \
-                                   AND r.code_hash = $3 AND r.used_at IS NULL) AS is_recovery_code \
+                                   AND r.code_hash = $3 AND r.used_at IS NULL) AS is_recovery_code, \
+                               (SELECT n.signed_in_at FROM known_networks n \
+                                 WHERE n.org = u.org AND n.username = u.username \
+                                   AND n.network = $4 AND n.signed_in_at > $5) AS known_at \
                           FROM users u WHERE u.org = $1 AND u.username = $2";
     /// A row for each permission that the user holds over anybody on the day, or one without.
     FIND_WITH_PERMISSIONS = "SELECT DISTINCT u.password_hash, u.demo, u.disabled_at, \
@@ -96,29 +99,40 @@ pub async fn find(access: Access<'_>, account: &Account) -> Result<Option<User>,
         .fetch_optional(connection))?)
 }
 
-#[derive(sqlx::FromRow)]
-struct UserWithFactor {
+/// What is asked of a user before their password is looked at.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct SigningIn {
+    /// Who.
     #[sqlx(flatten)]
-    user: User,
+    pub user: User,
+    /// Their second factor, and in it whether a hash is that of one of their recovery codes.
     #[sqlx(flatten)]
-    factor: Factor,
+    pub factor: Factor,
+    known_at: Option<i64>,
 }
 
-/// The user of that name, disabled or not, with their second factor, and in it whether a hash is that of one
-/// of their recovery codes.
-pub async fn find_with_factor(
+impl SigningIn {
+    /// When they last signed in from a network, if since a moment.
+    pub fn known_at(&self) -> Option<Timestamp> {
+        self.known_at.map(Timestamp::from_millis)
+    }
+}
+
+/// The user of that name, disabled or not; with the code of that hash, from that network, which they may be
+/// known from since that moment.
+pub async fn find_to_sign_in(
     access: Access<'_>,
     account: &Account,
     code_hash: &str,
-) -> Result<Option<(User, Factor)>, StoreError> {
-    let found: Option<UserWithFactor> = on!(access, connection => {
-        sqlx::query_as(FIND_WITH_FACTOR)
-            .bind(account.org.as_str())
-            .bind(account.username.as_str())
-            .bind(code_hash)
-            .fetch_optional(connection)
-    })?;
-    Ok(found.map(|UserWithFactor { user, factor }| (user, factor)))
+    (network, since): (&str, Timestamp),
+) -> Result<Option<SigningIn>, StoreError> {
+    Ok(on!(access, connection => sqlx::query_as(FIND_TO_SIGN_IN)
+        .bind(account.org.as_str())
+        .bind(account.username.as_str())
+        .bind(code_hash)
+        .bind(network)
+        .bind(since.as_millis())
+        .fetch_optional(connection))?)
 }
 
 /// Whether the user has confirmed a second factor.
