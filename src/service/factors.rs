@@ -10,7 +10,7 @@ use crate::auth::{Auth, Code, LogInError, RecoveryCodes, SharedSecret};
 use crate::config::Secret;
 use crate::domain::{Account, GoodPassword, Username};
 use crate::policy::{Allowed, Manage, Principal, Recent};
-use crate::store::audit::{self, Action, Record};
+use crate::store::audit::Action;
 use crate::store::factors::{self, Standing};
 use crate::store::{Tx, orgs, people, sessions};
 
@@ -51,7 +51,7 @@ pub async fn start(
     if !factors::start(tx.access(), account, &sealed).await? {
         return Err(IS_ON);
     }
-    record(act, &mut tx, caller, Action::MakeSecondFactor).await?;
+    act.record_own(&mut tx, caller, Action::MakeSecondFactor, Map::new()).await?;
     tx.commit().await?;
     let uri = secret.uri(auth.issuer(), account);
     Ok(NewFactor { secret: Secret::new(secret.base32()), uri: Secret::new(uri) })
@@ -91,7 +91,7 @@ pub async fn confirm(
     if let Some(session_id) = caller.session_id() {
         factors::strengthen_alone(tx.access(), account, session_id, now).await?;
     }
-    record(act, &mut tx, caller, Action::TurnOnSecondFactor).await?;
+    act.record_own(&mut tx, caller, Action::TurnOnSecondFactor, Map::new()).await?;
     tx.commit().await?;
     Ok(codes.told)
 }
@@ -109,7 +109,7 @@ pub async fn renew_recovery_codes(
         return Err(IS_OFF);
     }
     factors::set_recovery_codes(tx.access(), account, &codes.hashes).await?;
-    record(act, &mut tx, caller, Action::MakeRecoveryCodes).await?;
+    act.record_own(&mut tx, caller, Action::MakeRecoveryCodes, Map::new()).await?;
     tx.commit().await?;
     Ok(codes.told)
 }
@@ -144,7 +144,7 @@ pub async fn turn_off(
     if !is_proved || !factors::turn_off(tx.access(), account).await? {
         return Err(Refused::NotProved(LogInError::WrongCredentials));
     }
-    record(act, &mut tx, caller, Action::TurnOffSecondFactor).await?;
+    act.record_own(&mut tx, caller, Action::TurnOffSecondFactor, Map::new()).await?;
     Ok(tx.commit().await?)
 }
 
@@ -191,15 +191,4 @@ async fn still_signed_in(act: Act<'_>, tx: &mut Tx, caller: &Principal) -> Resul
         ));
     }
     Ok(())
-}
-
-/// Puts on record what the caller did about themselves.
-async fn record(
-    act: Act<'_>,
-    tx: &mut Tx,
-    caller: &Principal,
-    action: Action,
-) -> Result<(), Refused> {
-    let record = Record::of(caller.account(), caller.session_id(), action, act.now(), act.origin);
-    Ok(audit::append(tx.access(), &record).await?)
 }

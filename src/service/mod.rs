@@ -31,7 +31,7 @@ use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::domain::Username;
 use crate::entropy::EntropyError;
-use crate::policy::{Allowed, Denied, MoreThanHeld, Right};
+use crate::policy::{Allowed, Denied, MoreThanHeld, Principal, Right};
 use crate::store::audit::{Action, Origin, Record};
 use crate::store::{self, Db, StoreError, Tx};
 
@@ -199,6 +199,20 @@ impl Act<'_> {
             detail: Cow::Owned(detail),
             ..Record::by(allowed, action, self.now(), self.origin)
         };
+        store::audit::append(tx.access(), &record).await
+    }
+
+    /// Puts on record what the caller did to what is their own.
+    async fn record_own(
+        &self,
+        tx: &mut Tx,
+        caller: &Principal,
+        action: Action,
+        detail: Map<String, Value>,
+    ) -> Result<(), StoreError> {
+        let (account, session_id) = (caller.account(), caller.session_id());
+        let record = Record::of(account, session_id, action, self.now(), self.origin);
+        let record = Record { detail: Cow::Owned(detail), ..record };
         store::audit::append(tx.access(), &record).await
     }
 }

@@ -1,6 +1,5 @@
 //! Sessions and machine tokens: listing them, ending them, and making a token for a script.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -12,7 +11,7 @@ use crate::config::Secret;
 use crate::domain::{Account, Permission, TokenName, Username};
 use crate::entropy::random_id;
 use crate::policy::{Allowed, Denied, InPerson, Lack, Manage, Principal, Recent};
-use crate::store::audit::{self, Action, Record};
+use crate::store::audit::Action;
 use crate::store::sessions::{self, NewSession, Opener, Session, SessionQuery};
 use crate::store::{StoreError, Tx, orgs, people};
 
@@ -296,18 +295,5 @@ impl Act<'_> {
         let id = caller.session_id().ok_or(Refused::SessionEnded)?;
         let live = sessions::find_live(tx.access(), caller.account(), id, self.now()).await?;
         Ok(caller.renew(live.ok_or(Refused::SessionEnded)?))
-    }
-
-    /// Puts on record what the caller did to what is their own.
-    async fn record_own(
-        &self,
-        tx: &mut Tx,
-        caller: &Principal,
-        action: Action,
-        detail: Map<String, Value>,
-    ) -> Result<(), StoreError> {
-        let (account, session_id) = (caller.account(), caller.session_id());
-        let record = Record::of(account, session_id, action, self.now(), self.origin);
-        audit::append(tx.access(), &Record { detail: Cow::Owned(detail), ..record }).await
     }
 }
