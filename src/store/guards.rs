@@ -90,7 +90,8 @@ pub(super) async fn find_alteration(access: Access<'_>) -> Result<Option<String>
                 silence::in_time(sqlx::query_as(FUNCTIONS).fetch_all(connection)).await?;
             let bodies = bodies(&POSTGRES_MIGRATIONS);
             let is_altered = |(name, body): &&(String, String)| {
-                bodies.get(name.as_str()).is_some_and(|own| !own.contains(&body.as_str()))
+                let mut own = bodies.iter().filter(|(of, _)| of.split('(').next() == Some(name));
+                own.clone().next().is_some() && !own.any(|(_, own)| own == body)
             };
             let altered = functions.iter().find(is_altered);
             Ok(altered.map(|(name, _)| format!("the function {name} is not what Stipend made it")))
@@ -120,22 +121,17 @@ fn find_difference(expected: &Parts, found: &Parts) -> Option<String> {
         .map(|(name, _)| format!("the trigger {name} is none of Stipend's"))
 }
 
-/// Of each function the texts that migrations have given it: a name may be that of several.
-fn bodies(migrations: &Migrator) -> BTreeMap<&str, Vec<&str>> {
-    let mut bodies: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+/// Of each function, by its name and arguments, the text that migrations have given it last.
+fn bodies(migrations: &Migrator) -> BTreeMap<&str, &str> {
+    let mut bodies = BTreeMap::new();
     for migration in migrations.iter() {
-        for made in ["CREATE FUNCTION ", "CREATE OR REPLACE FUNCTION "] {
-            for text in migration.sql.as_str().split(made).skip(1) {
-                let (Some((name, _)), Some(body)) = (text.split_once('('), text.split("$$").nth(1))
-                else {
-                    continue;
-                };
-                let known = bodies.entry(name).or_default();
-                if made.contains("REPLACE") {
-                    known.clear();
-                }
-                known.push(body);
-            }
+        for text in migration.sql.as_str().split("FUNCTION ").skip(1) {
+            let (Some((signature, _)), Some(body)) =
+                (text.split_once(')'), text.split("$$").nth(1))
+            else {
+                continue;
+            };
+            bodies.insert(signature, body);
         }
     }
     bodies
@@ -189,6 +185,9 @@ mod tests {
             assert!(
                 tables.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
             );
+            for (signature, body) in bodies(migrations) {
+                assert!(signature.contains('(') && body.len() > 10, "{signature}: {body}");
+            }
             let triggers = made(migrations, i64::MAX, "TRIGGER");
             assert!(triggers.len() > 20, "{}", triggers.len());
             let texts = migrations
