@@ -40,7 +40,7 @@ enum SessionParameters {}
 
 impl IntoParams for SessionParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let after = schema::text().pattern(Some(schema::PRINTABLE));
+        let after = schema::text().min_length(Some(1)).pattern(Some(schema::PRINTABLE));
         vec![parameters::limit(), parameters::optional("after", "The `id` before the page", after)]
     }
 }
