@@ -145,9 +145,9 @@ pub(super) async fn renew(
     allowed: &Allowed<Read>,
     now: Timestamp,
 ) -> Result<Held, Withheld> {
-    let epoch = db.recording().remembered.epoch();
     let Some(session_id) = allowed.principal().session_id() else {
         // The operator's command line has no session, and may always do everything.
+        let epoch = db.recording().remembered.epoch();
         let standing = allowed.principal().standing().clone();
         return Ok(Held { allowed: Arc::new(allowed.renew(standing, now.day())?), epoch });
     };
@@ -158,7 +158,7 @@ pub(super) async fn renew(
         return Err(Withheld::SessionEnded);
     }
     let allowed = Arc::new(allowed.renew(found.standing.clone(), now.day())?);
-    Ok(Held { allowed, epoch })
+    Ok(Held { allowed, epoch: found.epoch })
 }
 
 /// The session as the database has it, which is remembered.

@@ -67,7 +67,7 @@ fn on<'a>(database: &'a TestDatabase, more: &[(&'a str, &'a str)]) -> Vec<(&'a s
     [&[("ROCKET_DATABASE_URL", database.url.as_str())], more].concat()
 }
 
-fn migrate(database: &TestDatabase) {
+pub(crate) fn migrate(database: &TestDatabase) {
     let mut command = command(database.folder.path(), &on(database, &[]));
     assert!(command.arg("migrate").output().unwrap().status.success());
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::doctor::migrate;
 use crate::left_out;
 use crate::support::database::{TestDatabase, is_postgres};
 use crate::support::server::{Server, command};
@@ -137,7 +138,7 @@ async fn r101_a_newer_schema_is_refused() {
     let database = TestDatabase::new().await;
     let url = database.url.clone();
     let settings = [("ROCKET_DATABASE_URL", url.as_str())];
-    assert!(command(database.folder.path(), &settings).arg("migrate").status().unwrap().success());
+    migrate(&database);
     let success = if is_postgres() { "TRUE" } else { "1" };
     let checksum = if is_postgres() { "'\\x00'" } else { "x'00'" };
     database
@@ -156,7 +157,7 @@ async fn r82_r101_a_database_that_lacks_a_trigger_is_refused_and_the_trigger_nam
     let database = TestDatabase::new().await;
     let url = database.url.clone();
     let settings = [("ROCKET_DATABASE_URL", url.as_str())];
-    assert!(command(database.folder.path(), &settings).arg("migrate").status().unwrap().success());
+    migrate(&database);
     let (name, disarm, arm) = if is_postgres() {
         let alter = |how| format!("ALTER TABLE grants {how} TRIGGER grants_raise_the_version");
         ("grants_raise_the_version", alter("DISABLE"), alter("ENABLE"))
@@ -181,7 +182,7 @@ async fn r101_a_database_that_another_process_has_locked_is_a_sentence() {
     let database = TestDatabase::new().await;
     let url = database.url.clone();
     let settings = [("ROCKET_DATABASE_URL", url.as_str())];
-    assert!(command(database.folder.path(), &settings).arg("migrate").status().unwrap().success());
+    migrate(&database);
     use sqlx::{Connection, Executor};
     let mut lock = sqlx::SqliteConnection::connect(&url).await.unwrap();
     lock.execute("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE").await.unwrap();

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::keys;
+use crate::auth::checkpoint::ChainEnd;
 use crate::cli::operator::Operator;
 use crate::cli::output::{count, json, line, message};
 use crate::cli::values::invalid;
@@ -48,20 +49,6 @@ pub(in crate::cli) struct Archive {
     json: bool,
 }
 
-/// Where a chain ends.
-#[derive(Serialize)]
-struct ChainBody {
-    chain: i64,
-    length: i64,
-    head: String,
-}
-
-impl From<&Head> for ChainBody {
-    fn from(head: &Head) -> Self {
-        Self { chain: head.chain, length: head.length, head: hex(&head.hash) }
-    }
-}
-
 /// What came of a verification.
 #[derive(Serialize)]
 struct Verdict {
@@ -72,7 +59,7 @@ struct Verdict {
     records: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sets: Option<u64>,
-    chains: Vec<ChainBody>,
+    chains: Vec<ChainEnd>,
     /// The keys that signed what it was verified against.
     keys: Vec<KeyBody>,
     /// Keys of the database that the kept set does not hold.
@@ -143,7 +130,7 @@ pub(super) async fn verify(asked: Verify, operator: &Operator<'_>) -> Result<(),
             flaw: None,
             records: Some(found.records),
             sets: Some(found.sets),
-            chains: found.heads.iter().map(ChainBody::from).collect(),
+            chains: found.heads.iter().map(ChainEnd::from).collect(),
             keys: signers.into_iter().map(|kid| KeyBody { kid, from: from.clone() }).collect(),
             keys_not_kept,
         });
@@ -152,8 +139,8 @@ pub(super) async fn verify(asked: Verify, operator: &Operator<'_>) -> Result<(),
         if asked.against.is_some() { ", and as it was at every kept checkpoint" } else { "" };
     line(&format!("The audit trail is whole{against}: {}.", count(found.records, "record")))?;
     for head in &found.heads {
-        let ChainBody { chain, length, head } = head.into();
-        line(&format!("chain {chain}: {length} {head}"))?;
+        let Head { chain, length, hash } = head;
+        line(&format!("chain {chain}: {length} {}", hex(hash)))?;
     }
     for kid in &signers {
         line(&format!("key {kid}: believed, since it is in {from}"))?;
@@ -203,7 +190,7 @@ struct ArchivedBody {
     file: Option<String>,
     digest: Option<String>,
     records: u64,
-    chains: Vec<ChainBody>,
+    chains: Vec<ChainEnd>,
 }
 
 pub(super) async fn archive(asked: Archive, operator: &Operator<'_>) -> Result<(), Failure> {
@@ -234,7 +221,7 @@ pub(super) async fn archive(asked: Archive, operator: &Operator<'_>) -> Result<(
             file: Some(name),
             digest: Some(done.digest),
             records: done.records,
-            chains: done.range.heads().map(ChainBody::from).collect(),
+            chains: done.range.heads().map(ChainEnd::from).collect(),
         });
     }
     Ok(())
